@@ -1,0 +1,1 @@
+"""Arguments in, text out; the only part that prints."""

@@ -1,0 +1,1 @@
+"""Data sets, prompt sets and the embedded world."""

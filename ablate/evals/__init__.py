@@ -1,0 +1,1 @@
+"""Suites, the lm-eval adapter, reward-model evaluation."""

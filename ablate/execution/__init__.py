@@ -1,0 +1,1 @@
+"""Controller, engines and workers."""

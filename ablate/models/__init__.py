@@ -1,0 +1,1 @@
+"""Loading, token boundary, log-probabilities, sampling, batching."""

@@ -1,0 +1,1 @@
+"""Cells to runs to jobs to a DAG with fingerprints; pure."""

@@ -1,0 +1,1 @@
+"""Study files and the configuration of every stage; no torch."""

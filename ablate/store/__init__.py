@@ -1,0 +1,1 @@
+"""Artifacts, attempts and what a job sees of them."""

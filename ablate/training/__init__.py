@@ -1,0 +1,1 @@
+"""Training loops on the shared core."""
