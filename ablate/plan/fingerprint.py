@@ -74,13 +74,26 @@ def _field_rules(cls: type[Config]) -> dict[str, tuple[bool, bool, object]]:
     return rules
 
 
+_TEXTS: dict[int, tuple[Config, str]] = {}
+_MOST_TEXTS = 4096
+
+
+def identity_text(config: Config) -> str:
+    """Return the canonical JSON of `identity_of`, remembered for configurations in use."""
+    # Keyed by object, not by value: hashing a configuration costs as much as writing it down. The
+    # entry holds the object, so its id is not reused while the entry lives.
+    found = _TEXTS.get(id(config))
+    if found is not None:
+        return found[1]
+    if len(_TEXTS) >= _MOST_TEXTS:
+        _TEXTS.clear()
+    text = json.dumps(identity_of(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    _TEXTS[id(config)] = (config, text)
+    return text
+
+
 def fingerprint(stage: str, config: Config, inputs: Mapping[str, str]) -> str:
     """Return the identity of a job from its stage, configuration and inputs' fingerprints."""
-    identity = {
-        "stage": stage,
-        "version": STAGE_VERSIONS[stage],
-        "config": identity_of(config),
-        "inputs": dict(inputs),
-    }
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    upstream = json.dumps(dict(inputs), sort_keys=True, separators=(",", ":"))
+    text = f"{stage}\n{STAGE_VERSIONS[stage]}\n{identity_text(config)}\n{upstream}"
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]

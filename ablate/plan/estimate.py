@@ -1,0 +1,180 @@
+"""What a plan will cost: seconds by stage from measured jobs, wall time by simulated scheduling."""
+
+from __future__ import annotations
+
+import heapq
+import statistics
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ablate.plan.build import job_size
+from ablate.plan.job import Job
+from ablate.spec.stages import DpoConfig, EmbeddedModelConfig, ImportedModelConfig, PpoConfig
+
+BUILT_IN_SECONDS_PER_UNIT = {
+    "model": 1.3e-3,
+    "sft": 1.2e-3,
+    "preferences": 2e-4,
+    "reference": 1e-3,
+    "reward_model": 1.2e-3,
+    "dpo": 1.1e-3,
+    "ppo": 2.6e-3,
+    "evaluation": 1e-2,
+    "reward_evaluation": 3e-3,
+}
+"""Seconds per unit of `job_size` for the embedded model on one core of a 2-core AVX2 machine."""
+
+EMBEDDED_PARAMETERS = 171_840
+"""Parameters of the model that the built-in rates were measured on."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One finished job that an estimate may learn from."""
+
+    stage: str
+    kind: str
+    """Algorithm or configuration class, see `job_kind`."""
+    size: float
+    seconds: float
+    model: str = ""
+    """Fingerprint of the base model the job worked on."""
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class JobEstimate:
+    """Predicted seconds of one job, and where the number comes from."""
+
+    seconds: float
+    basis: str
+    """``measured, n jobs`` (same stage, algorithm and model), ``scaled from n jobs`` (another
+    model), or ``built-in rate``."""
+
+
+def job_kind(job: Job) -> str:
+    """Return what distinguishes costs within a stage: the algorithm, or the class."""
+    return str(getattr(job.config, "algorithm", None) or getattr(job.config, "kind", job.stage))
+
+
+def model_of(job: Job) -> str:
+    """Return the fingerprint of the base model behind a job, or an empty string without one."""
+    if job.stage == "model":
+        return job.fingerprint
+    for role in ("model", "policy", "reward_model"):
+        for name, upstream in job.inputs:
+            if name == role:
+                return model_of(upstream)
+    return ""
+
+
+class Estimator:
+    """Predicts seconds of jobs from measured ones; rates are medians per unit of work."""
+
+    def __init__(self, history: Iterable[Measured]) -> None:
+        """Group the history by what makes costs alike."""
+        self._same: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._alike: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for item in history:
+            rate = item.seconds / max(item.size, 1.0)
+            self._same[item.stage, item.kind, item.model].append(rate)
+            self._alike[item.stage, item.kind].append(rate)
+
+    def job(self, job: Job) -> JobEstimate:
+        """Return the estimate of one job."""
+        size, kind = job_size(job), job_kind(job)
+        same = self._same.get((job.stage, kind, model_of(job)))
+        if same:
+            return JobEstimate(size * statistics.median(same), f"measured, {_jobs(len(same))}")
+        alike = self._alike.get((job.stage, kind))
+        if alike:
+            seconds = size * statistics.median(alike)
+            return JobEstimate(seconds, f"scaled from {_jobs(len(alike))}")
+        rate = BUILT_IN_SECONDS_PER_UNIT.get(kind) or BUILT_IN_SECONDS_PER_UNIT[job.stage]
+        return JobEstimate(size * rate * _relative_cost(job), "built-in rate")
+
+
+def _jobs(n: int) -> str:
+    return f"{n} job" if n == 1 else f"{n} jobs"
+
+
+def _relative_cost(job: Job) -> float:
+    """Return how much dearer the job's base model is than the one of the built-in rates."""
+    return max(1.0, parameters_of(job) / EMBEDDED_PARAMETERS)
+
+
+def parameters_of(job: Job) -> float:
+    """Return the number of parameters of the base model behind a job, 0 without one.
+
+    An imported model counts as 1e8: its size is not known before it is read.
+    """
+    base = job
+    while base.stage != "model":
+        upstream = dict(base.inputs)
+        found = upstream.get("model") or upstream.get("policy") or upstream.get("reward_model")
+        if found is None:
+            return 0.0
+        base = found
+    if isinstance(base.config, ImportedModelConfig):
+        return 1e8
+    config = base.config
+    if not isinstance(config, EmbeddedModelConfig):
+        return 0.0
+    block = 4 * config.hidden_size**2 + 3 * config.hidden_size * config.intermediate_size
+    return float(config.layers * block + 182 * config.hidden_size)
+
+
+def memory_bytes(job: Job) -> float:
+    """Return a rough peak of one worker: interpreter and libraries, weights, gradients, AdamW.
+
+    Counted per model in memory: 16 bytes a parameter where trained, 4 where frozen (fp32).
+    """
+    interpreter = 0.6e9
+    trained, frozen = {"policy": (1, 1), "reward_model": (1, 1)}.get(job.stage, (1, 0))
+    if isinstance(job.config, PpoConfig):
+        trained, frozen = 2, 2
+    elif isinstance(job.config, DpoConfig):
+        trained, frozen = 1, 0
+    elif job.stage in ("evaluation", "reward_evaluation", "reference"):
+        trained, frozen = 0, 2
+    parameters = parameters_of(job)
+    if getattr(job.config, "lora", None) is not None:
+        trained, frozen = 0, trained + frozen
+    return interpreter + parameters * (16 * trained + 4 * frozen)
+
+
+def disk_bytes(job: Job) -> float:
+    """Return a rough size of what the job leaves: fp32 weights, or records."""
+    if job.stage in ("model", "sft", "reward_model", "policy"):
+        return 4 * parameters_of(job) + 2e5
+    return 5e5
+
+
+def wall_seconds(
+    jobs: Sequence[Job], seconds: Mapping[str, float], *, slots: int, done: Collection[str] = ()
+) -> float:
+    """Return the makespan of ``jobs`` on ``slots`` by greedy scheduling in the given order."""
+    place = {job.fingerprint: n for n, job in enumerate(jobs) if job.fingerprint not in done}
+    waits: dict[str, int] = {}
+    followers: dict[str, list[str]] = defaultdict(list)
+    for job in jobs:
+        if job.fingerprint in place:
+            needed = {up.fingerprint for _, up in job.inputs if up.fingerprint in place}
+            waits[job.fingerprint] = len(needed)
+            for upstream in needed:
+                followers[upstream].append(job.fingerprint)
+    ready = [(place[key], key) for key, count in waits.items() if count == 0]
+    heapq.heapify(ready)
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < slots:
+            _, key = heapq.heappop(ready)
+            heapq.heappush(running, (now + seconds[key], key))
+        now, ended = heapq.heappop(running)
+        for key in followers[ended]:
+            waits[key] -= 1
+            if waits[key] == 0:
+                heapq.heappush(ready, (place[key], key))
+    return now

@@ -1,0 +1,98 @@
+"""The numbers behind ``ablate plan``: per stage, what sharing saves, time, memory and disk."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ablate.plan.build import Plan
+from ablate.plan.estimate import Estimator, JobEstimate, disk_bytes, memory_bytes, wall_seconds
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One line of the plan table."""
+
+    stage: str
+    unique: int
+    cached: int
+    to_run: int
+    seconds: float
+    """Estimated seconds of the jobs to run, one after another."""
+    basis: str
+    """Where the estimates come from, the most common first."""
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """What will run and what it will cost."""
+
+    study: str
+    cells: int
+    runs: int
+    seeds: int
+    stages: tuple[StageRow, ...]
+    one_at_a_time_jobs: int
+    """Jobs if every run trained its own stages."""
+    one_at_a_time_seconds: float
+    unique_seconds: float
+    """Seconds of the unique jobs, cached ones included."""
+    wall_seconds: float
+    """Makespan of the jobs to run on the given slots."""
+    slots: int
+    memory_bytes: float
+    """Rough peak of all slots together."""
+    disk_bytes: float
+    """Rough size of the artifacts to come."""
+    order: tuple[str, ...]
+    """Jobs to run in starting order, ``stage-fingerprint``."""
+
+
+def summarize(
+    plan: Plan, estimator: Estimator, *, cached: Collection[str], slots: int
+) -> PlanSummary:
+    """Return the summary of ``plan`` when the jobs in ``cached`` have their artifacts."""
+    estimates = {job.fingerprint: estimator.job(job) for job in plan.jobs}
+    seconds = {key: estimate.seconds for key, estimate in estimates.items()}
+    to_run = [job for job in plan.jobs if job.fingerprint not in cached]
+    uses = [job.fingerprint for run in plan.runs for job in run.jobs.values()]
+    peaks = sorted((memory_bytes(job) for job in to_run), reverse=True)[:slots]
+    return PlanSummary(
+        study=plan.study,
+        cells=len(plan.cells),
+        runs=len(plan.runs),
+        seeds=len({run.seed for run in plan.runs}),
+        stages=_stage_rows(plan, estimates, cached),
+        one_at_a_time_jobs=len(uses),
+        one_at_a_time_seconds=sum(seconds[key] for key in uses),
+        unique_seconds=sum(seconds.values()),
+        wall_seconds=wall_seconds(plan.jobs, seconds, slots=slots, done=cached),
+        slots=slots,
+        memory_bytes=sum(peaks),
+        disk_bytes=sum(disk_bytes(job) for job in to_run),
+        order=tuple(f"{job.stage}-{job.fingerprint}" for job in to_run),
+    )
+
+
+def _stage_rows(
+    plan: Plan, estimates: dict[str, JobEstimate], cached: Collection[str]
+) -> tuple[StageRow, ...]:
+    by_stage: dict[str, list[str]] = defaultdict(list)
+    for job in plan.jobs:
+        by_stage[job.stage].append(job.fingerprint)
+    rows = []
+    for stage, keys in by_stage.items():
+        fresh = [key for key in keys if key not in cached]
+        bases = Counter(estimates[key].basis for key in fresh)
+        rows.append(
+            StageRow(
+                stage=stage,
+                unique=len(keys),
+                cached=len(keys) - len(fresh),
+                to_run=len(fresh),
+                seconds=sum(estimates[key].seconds for key in fresh),
+                basis=", ".join(name for name, _ in bases.most_common()) or "cached",
+            )
+        )
+    return tuple(rows)
