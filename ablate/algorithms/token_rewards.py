@@ -1,0 +1,33 @@
+"""From one score a completion to one reward a token."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+EndRule = Literal["replace", "subtract"]
+
+
+def end_rule(scores: Tensor, ended: Tensor, *, rule: EndRule, penalty: float) -> Tensor:
+    """Return the scores, shape (B,), with completions that lack an end token penalized.
+
+    ``replace`` sets them to ``penalty`` (Ivison et al. 2024's code), ``subtract`` adds it; it is
+    negative in both.
+    """
+    penalized = torch.full_like(scores, penalty) if rule == "replace" else scores + penalty
+    return torch.where(ended, scores, penalized)
+
+
+def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coef: float) -> Tensor:
+    """Return the reward of each completion token, shape (B, T), 0 where padded.
+
+    Every token pays ``kl_coef`` times its KL estimate, and the last real one also earns the score:
+    equation 2 of arXiv:2203.02155 spread over tokens. The last real token is the end token where
+    there is one, not the padding after it, where the code of arXiv:1909.08593 puts the score.
+    """
+    mask = mask.to(scores.dtype)
+    rewards = -kl_coef * kl * mask if kl_coef else torch.zeros_like(mask)
+    last = mask.sum(dim=1).long() - 1  # (B,)
+    return rewards.scatter_add(1, last.unsqueeze(1), scores.unsqueeze(1))
