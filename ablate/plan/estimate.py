@@ -54,8 +54,12 @@ class JobEstimate:
 
 
 def job_kind(job: Job) -> str:
-    """Return what distinguishes costs within a stage: the algorithm, or the class."""
-    return str(getattr(job.config, "algorithm", None) or getattr(job.config, "kind", job.stage))
+    """Return what tells costs apart within a stage: algorithm or class, reward-model depth."""
+    config = job.config
+    name = getattr(config, "algorithm", None) or getattr(config, "kind", job.stage)
+    reward_model = dict(job.inputs).get("reward_model", job)
+    layers = getattr(reward_model.config, "layers", None)
+    return f"{name}, {layers} layers" if reward_model.stage == "reward_model" else str(name)
 
 
 def model_of(job: Job) -> str:
@@ -91,7 +95,8 @@ class Estimator:
         if alike:
             seconds = size * statistics.median(alike)
             return JobEstimate(seconds, f"scaled from {_jobs(len(alike))}")
-        rate = BUILT_IN_SECONDS_PER_UNIT.get(kind) or BUILT_IN_SECONDS_PER_UNIT[job.stage]
+        rates = BUILT_IN_SECONDS_PER_UNIT
+        rate = rates.get(kind.split(",")[0]) or rates[job.stage]
         return JobEstimate(size * rate * _relative_cost(job), "built-in rate")
 
 

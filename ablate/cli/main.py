@@ -1,0 +1,116 @@
+"""The command ``ablate``: parse arguments, run one subcommand, turn errors into exit codes.
+
+Exit codes: 0 done; 1 a bug in ablate; 2 the command line or the study file must change; 3 the
+surroundings must change (disk, permission, missing model or data, a study that already runs);
+4 the study ended with failed jobs; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ablate import __version__
+from ablate.errors import AblateError, StudyError, SurroundingsError
+
+EPILOG = """exit codes: 0 done, 1 bug, 2 command line or study file, 3 surroundings,
+4 some jobs failed, 130 interrupted. Environment: ABLATE_STORE, ABLATE_DATA_DIR,
+MLFLOW_TRACKING_URI, NO_COLOR."""
+
+COMMANDS = {
+    "init": "write a commented study and a smoke study to start from",
+    "check": "report every problem of a study file",
+    "plan": "show what will run and what it will cost",
+    "run": "run a study; the same command resumes it",
+    "status": "show how far a study is",
+    "report": "render the report of a study",
+    "logs": "print the log of a job",
+    "schema": "print the JSON schema of study files",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="ablate", description="Ablation studies of preference learning.", epilog=EPILOG
+    )
+    parser.add_argument("--version", action="version", version=f"ablate {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    made = {}
+    for name, text in COMMANDS.items():
+        made[name] = subparsers.add_parser(name, help=text, description=text)
+        made[name].add_argument("--json", action="store_true", help="print one JSON document")
+    made["init"].add_argument("folder", nargs="?", default=".", help="where to write (default: .)")
+    for name in ("check", "plan", "run", "report"):
+        _add_study(made[name])
+    for name in ("plan", "run", "report", "status", "logs"):
+        _add_store(made[name])
+    made["status"].add_argument("study", nargs="?", help="study name or file (default: all)")
+    made["status"].add_argument("--timings", action="store_true", help="where the time went")
+    made["logs"].add_argument("job", help="CELL[/STAGE][@ATTEMPT], or the start of a fingerprint")
+    made["logs"].add_argument("--study", help="study name or file, where several are stored")
+    made["plan"].add_argument("--diff", metavar="OLD", help="compare with an earlier study file")
+    made["plan"].add_argument("--order", action="store_true", help="list the jobs in order")
+    for name in ("plan", "run"):
+        made[name].add_argument(
+            "--slots", type=_positive, help="jobs at a time (default: one per core or device)"
+        )
+    for name in ("run", "report"):
+        made[name].add_argument(
+            "--reports", default="reports", metavar="DIR", help="where reports go"
+        )
+    made["run"].add_argument("--no-tracking", action="store_true", help="write nothing to MLflow")
+    made["run"].add_argument("--no-report", action="store_true", help="render no report at the end")
+    return parser
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", help="study file")
+    parser.add_argument(
+        "--set",
+        dest="sets",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="override a field of the file, for example seeds=1 or base.policy.beta=0.05",
+    )
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store", metavar="DIR", help="artifacts and state (default: $ABLATE_STORE or .ablate)"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        command = importlib.import_module(f"ablate.cli.{args.command}_command")
+        return int(command.run(args))
+    except StudyError as error:
+        return _fail(error, 2)
+    except SurroundingsError as error:
+        return _fail(error, 3)
+    except AblateError as error:
+        return _fail(error, 1)
+    except BrokenPipeError:
+        # The reader of our output (head, less) is gone; that is its right.
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(error: AblateError, code: int) -> int:
+    print(error, file=sys.stderr)
+    return code
