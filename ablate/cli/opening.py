@@ -1,0 +1,84 @@
+"""What several commands start with: the study, its plan, the store and its history."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.errors import SurroundingsError
+from ablate.plan.build import Plan, build_plan
+from ablate.plan.cells import expand
+from ablate.plan.estimate import Measured
+from ablate.spec.load import LoadedStudy, load_study
+from ablate.store.layout import Store
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study file that has passed every check, and its plan."""
+
+    loaded: LoadedStudy
+    plan: Plan
+
+
+def open_study(path: str, sets: list[str]) -> OpenStudy:
+    """Load and plan a study file; raises StudyError or SurroundingsError."""
+    loaded = load_study(Path(path), sets)
+    study = loaded.study
+    seeds = range(study.seeds.n)
+    plan = build_plan(study.study, expand(loaded), seeds=seeds, vary=study.seeds.vary)
+    return OpenStudy(loaded, plan)
+
+
+def open_store(args: argparse.Namespace) -> Store:
+    """Return the store that the command line or the environment names."""
+    return Store(Path(args.store or os.environ.get("ABLATE_STORE") or ".ablate"))
+
+
+def study_name(store: Store, given: str | None) -> str:
+    """Return the name of a stored study from a name, a study file, or the only one there is."""
+    names = store.study_names()
+    if given is None:
+        if len(names) == 1:
+            return names[0]
+        known = f"it holds {', '.join(names)}" if names else "it holds no study yet"
+        raise SurroundingsError(f"{store.root}: {known}. Name one study.")
+    if given in names:
+        return given
+    if Path(given).is_file():
+        return load_study(Path(given), ()).study.study
+    known = ", ".join(names) or "none"
+    raise SurroundingsError(
+        f"{store.root}: no study {given!r}; stored studies: {known}. Run it first: ablate run FILE."
+    )
+
+
+def history(store: Store) -> list[Measured]:
+    """Return what finished jobs of every stored study cost, each job once."""
+    found: dict[str, Measured] = {}
+    for name in store.study_names():
+        path = store.study(name) / "plan.json"
+        try:
+            jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+        except (OSError, ValueError, KeyError):
+            continue
+        for job in jobs:
+            manifest = store.manifest(job["stage"], job["fingerprint"])
+            if manifest is not None and job["fingerprint"] not in found:
+                found[job["fingerprint"]] = Measured(
+                    stage=job["stage"],
+                    kind=job["kind"],
+                    size=job["size"],
+                    seconds=manifest.seconds,
+                    model=job["model"],
+                    bytes=sum(entry.size for entry in manifest.files.values()),
+                )
+    return list(found.values())
+
+
+def cached_jobs(store: Store, plan: Plan) -> set[str]:
+    """Return the fingerprints of the plan's jobs whose artifacts are committed."""
+    return {job.fingerprint for job in plan.jobs if store.has(job.stage, job.fingerprint)}

@@ -1,0 +1,92 @@
+"""``ablate plan``: what will run, what it will cost, and what an edit changes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+
+from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
+from ablate.cli.output import bold, duration, print_json, size, table
+from ablate.plan.diff import PlanDiff, diff_plans
+from ablate.plan.estimate import Estimator
+from ablate.plan.summary import PlanSummary, summarize
+
+MOST_CELLS_SHOWN = 40
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan, or the difference to an older study file."""
+    opened = open_study(args.study, args.sets)
+    if args.diff:
+        difference = diff_plans(open_study(args.diff, []).plan, opened.plan)
+        print_json(difference) if args.json else _print_diff(difference, args.diff)
+        return 0
+    store = open_store(args)
+    slots = args.slots or os.cpu_count() or 1
+    cached = cached_jobs(store, opened.plan)
+    summary = summarize(opened.plan, Estimator(history(store)), cached=cached, slots=slots)
+    if args.json:
+        print_json(summary)
+    else:
+        _print_summary(opened, summary)
+        if args.order:
+            print("\norder:\n" + "\n".join(summary.order))
+    return 0
+
+
+def _print_summary(opened: OpenStudy, summary: PlanSummary) -> None:
+    shared = summary.one_at_a_time_jobs - sum(row.unique for row in summary.stages)
+    print(bold(f"study {summary.study}"))
+    print(f"{summary.cells} cells × {summary.seeds} seeds = {summary.runs} runs\n")
+    print(_grid(opened))
+    print()
+    header = ["stage", "unique", "cached", "to run", "est. total", "basis"]
+    rows = [
+        [row.stage, row.unique, row.cached, row.to_run, duration(row.seconds), row.basis]
+        for row in summary.stages
+    ]
+    print(table(header, rows))
+    saved = summary.one_at_a_time_seconds - summary.unique_seconds
+    print(
+        f"\nsharing saves {shared} of {summary.one_at_a_time_jobs} jobs "
+        f"({duration(saved)} of {duration(summary.one_at_a_time_seconds)}) "
+        "against one cell at a time"
+    )
+    print(f"estimated wall time: {duration(summary.wall_seconds)} on {summary.slots} slots")
+    print(f"memory: about {size(summary.memory_bytes)} for all slots together")
+    print(f"disk: about {size(summary.disk_bytes)} of new artifacts")
+
+
+def _grid(opened: OpenStudy) -> str:
+    cells = opened.plan.cells
+    factors = list(dict.fromkeys(factor for cell in cells for factor in cell.levels))
+    rows = [
+        [cell.name, *(cell.levels.get(factor) for factor in factors)]
+        for cell in cells[:MOST_CELLS_SHOWN]
+    ]
+    text = table(["cell", *factors], rows)
+    hidden = len(cells) - len(rows)
+    return f"{text}\n… and {hidden} more cells" if hidden else text
+
+
+def _print_diff(difference: PlanDiff, old: str) -> None:
+    print(f"compared with {old}:")
+    for label, names in (
+        ("added", difference.added_cells),
+        ("removed", difference.removed_cells),
+        ("changed", difference.changed_cells),
+    ):
+        print(f"  cells {label}: {', '.join(names) or 'none'}")
+    for label, jobs in (
+        ("new", difference.added_jobs),
+        ("dropped", difference.removed_jobs),
+        ("reused", difference.reused_jobs),
+    ):
+        print(f"  jobs {label}: {_by_stage(jobs)}")
+
+
+def _by_stage(jobs: Mapping[str, int]) -> str:
+    total = sum(jobs.values())
+    parts = ", ".join(f"{stage} {count}" for stage, count in sorted(jobs.items()))
+    return f"{total} ({parts})" if jobs else "0"
