@@ -1,0 +1,119 @@
+"""The outbox of a study: events wait here until the tracker has them.
+
+``outbox.jsonl`` is append-only with one writer, the controller. How far a destination has read is
+a file of its own, so that a second MLflow server gets everything from the start. Nothing here
+imports mlflow; appending takes microseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.tracking.events import Event, Recorded, from_line, subject, to_line
+
+OUTBOX = "outbox.jsonl"
+
+
+def tracking_folder(store: Path, study: str) -> Path:
+    """Return the folder of a study's outbox."""
+    return store / "studies" / study / "tracking"
+
+
+class Outbox:
+    """The writing end, for the controller's listener."""
+
+    def __init__(self, store: Path, study: str) -> None:
+        """Open for appending; a line torn by a crash is closed off, not continued."""
+        folder = tracking_folder(store, study)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / OUTBOX
+        self._last = {subject(entry.event): hash_of(entry.event) for entry, _ in read(path, 0)}
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        if not _ends_with_newline(path):
+            os.write(self._file, b"\n")
+
+    def append(self, event: Event) -> bool:
+        """Add the event; False when it only repeats the last one about the same subject.
+
+        A controller may therefore tell everything it knows each time it starts. The line is
+        written in one call, so a killed process loses at most the event it was writing; there is
+        no fsync, because the artifacts are the truth and not this file.
+        """
+        about, digest = subject(event), hash_of(event)
+        if self._last.get(about) == digest:
+            return False
+        os.write(self._file, to_line(Recorded(time.time_ns() // 1_000_000, event)).encode())
+        self._last[about] = digest
+        return True
+
+    def close(self) -> None:
+        """Close the file; the outbox stays."""
+        os.close(self._file)
+
+
+def hash_of(event: Event) -> bytes:
+    """Return a digest of what the event says, without its time."""
+    return hashlib.sha256(to_line(Recorded(0, event)).encode()).digest()
+
+
+def read(path: Path, offset: int) -> Iterator[tuple[Recorded, int]]:
+    """Yield each record from byte ``offset`` on, with the offset behind it.
+
+    Torn lines are skipped; a last line without its newline is left for the next time.
+    """
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            if recorded := from_line(line.decode(errors="replace")):
+                yield recorded, offset
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far one destination has read one study's outbox."""
+
+    folder: Path
+    destination: str
+    """Tracking URI; only its hash reaches the disk, because it may hold a password."""
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the offset."""
+        digest = hashlib.sha256(self.destination.encode()).hexdigest()[:12]
+        return self.folder / f"cursor-{digest}.json"
+
+    def load(self) -> int:
+        """Return the offset; 0 where nothing was sent yet or the file is unreadable."""
+        try:
+            return int(json.loads(self.path.read_text(encoding="utf-8"))["offset"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0  # Sending everything again adds nothing twice.
+
+    def save(self, offset: int) -> None:
+        """Replace the offset atomically."""
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps({"offset": offset}), encoding="utf-8")
+        os.replace(partial, self.path)
+
+    def pending(self) -> int:
+        """Return how many events the destination does not have."""
+        return sum(1 for _ in read(self.folder / OUTBOX, self.load()))
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with open(path, "rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

@@ -1,0 +1,147 @@
+"""The process that carries a study's events to MLflow: ``python -m ablate.tracking.sink``."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from ablate.tracking.deliver import deliver
+from ablate.tracking.events import Recorded, to_line
+from ablate.tracking.outbox import OUTBOX, Cursor, read, tracking_folder
+from ablate.tracking.process import destination, error_path, without_credentials
+from ablate.tracking.runs import Runs
+
+logger = logging.getLogger(__name__)
+
+REFUSED = "refused.jsonl"
+POLL_SECONDS = 1.0
+LONGEST_POLL_SECONDS = 60.0
+LAST_DRAIN_SECONDS = 60.0
+_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
+_PERMANENT = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE"}
+"""Answers that the same request will always get."""
+
+
+class Sink:
+    """Sends one study's events to one destination, in order."""
+
+    def __init__(self, store: Path, study: str, uri: str) -> None:
+        """Connect to nothing yet."""
+        self.store, self.study, self.uri = store, study, uri
+        self.folder = tracking_folder(store, study)
+        self.cursor = Cursor(self.folder, uri)
+        self._runs: Runs | None = None
+
+    def drain(self, *, deadline: float) -> str | None:
+        """Send pending events until ``deadline`` on the monotonic clock; return what went wrong.
+
+        The cursor moves after each event, so that a crash repeats one event at most, and every
+        event can be repeated. An event that the destination refuses for good is kept in
+        ``refused.jsonl`` and passed over, so that it does not hold up the others.
+        """
+        try:
+            for recorded, offset in read(self.folder / OUTBOX, self.cursor.load()):
+                if time.monotonic() > deadline:
+                    return self._note("out of time")
+                self._send(recorded)
+                self.cursor.save(offset)
+        except Exception as error:  # No tracker's failure may end the study or this loop.
+            logger.exception("sending to %s stopped", without_credentials(self.uri))
+            self._runs = None
+            return self._note(f"{type(error).__name__}: {_first_line(error)}")
+        return self._note(None)
+
+    def _send(self, recorded: Recorded) -> None:
+        if self._runs is None:
+            self._runs = self._connect()
+        try:
+            deliver(recorded, self._runs, self.store)
+        except MlflowException as error:
+            if error.error_code not in _PERMANENT:
+                raise
+            self._refuse(recorded, error)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._refuse(recorded, error)  # A metrics or scores file that is not one.
+
+    def _connect(self) -> Runs:
+        is_database = self.uri.startswith(_DATABASES)
+        artifacts = self.store / "mlflow-artifacts" if is_database else None
+        # Two processes that create one SQLite file at once break it (MLflow 3.17).
+        with locked(self.store / "mlflow.lock"):
+            return Runs(MlflowClient(self.uri), self.study, artifacts)
+
+    def _refuse(self, recorded: Recorded, error: Exception) -> None:
+        logger.error("refused for good: %s", error)
+        with open(self.folder / REFUSED, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"why": str(error)}) + "\n" + to_line(recorded))
+
+    def _note(self, error: str | None) -> str | None:
+        path = error_path(self.cursor)
+        if error is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(json.dumps(error), encoding="utf-8")
+        return error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file, waiting for it; the system frees it with the process."""
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def follow(sink: Sink, closed: threading.Event) -> str | None:
+    """Drain again and again until ``closed``, then once more; slower while the server is down."""
+    wait = POLL_SECONDS
+    while not closed.wait(wait):
+        failed = sink.drain(deadline=float("inf"))
+        wait = min(2 * wait, LONGEST_POLL_SECONDS) if failed else POLL_SECONDS
+    return sink.drain(deadline=time.monotonic() + LAST_DRAIN_SECONDS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0 when everything was sent, 1 when something is left."""
+    parser = argparse.ArgumentParser(prog="python -m ablate.tracking.sink", description=__doc__)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("study")
+    parser.add_argument("--follow", action="store_true", help="until standard input closes")
+    parser.add_argument("--seconds", type=float, default=LAST_DRAIN_SECONDS, help="of one drain")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    sink = Sink(options.store, options.study, destination(options.store))
+    deadline = time.monotonic() + options.seconds
+    with locked(sink.folder / "sink.lock"):  # Two senders would not see each other's runs.
+        failed = follow(sink, _closing_input()) if options.follow else sink.drain(deadline=deadline)
+    return 1 if failed else 0
+
+
+def _closing_input() -> threading.Event:
+    closed = threading.Event()
+
+    def wait_for_end() -> None:
+        sys.stdin.buffer.read()
+        closed.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    return closed
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
