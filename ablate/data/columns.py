@@ -1,0 +1,83 @@
+"""From columns of a row to conversations and replies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from ablate.data.records import ROLES, user
+
+SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
+Conversation = tuple[dict[str, str], ...]
+
+
+class MalformedRow(ValueError):
+    """A column is missing or holds something else than it should; the text says which."""
+
+
+def text(row: Mapping[str, Any], column: str) -> str:
+    """Return a column that must be a string."""
+    return _checked_text(_present(row, column), f"column {column!r}")
+
+
+def conversation(row: Mapping[str, Any], column: str) -> Conversation:
+    """Return a column with a conversation: messages, or a string said by the user."""
+    value = _present(row, column)
+    where = f"column {column!r}"
+    if not _is_list(value):
+        return user(_checked_text(value, where))
+    if not value:
+        raise MalformedRow(f"{where} has no messages; at least one is needed")
+    return tuple(_message(item, f"{where}[{index}]") for index, item in enumerate(value))
+
+
+def reply(row: Mapping[str, Any], column: str) -> tuple[Conversation, str]:
+    """Return what a column says came before the reply (often nothing), and the reply.
+
+    The column may hold a string, one message, or a conversation that ends in the reply.
+    """
+    value = _present(row, column)
+    if isinstance(value, Mapping):
+        value = [value]
+    if not _is_list(value):
+        return (), _checked_text(value, f"column {column!r}")
+    *before, last = conversation({column: value}, column)
+    if last["role"] != "assistant":
+        raise MalformedRow(
+            f"column {column!r} ends with role {last['role']!r}; the reply of the 'assistant' "
+            "must come last"
+        )
+    return tuple(before), last["content"]
+
+
+def _present(row: Mapping[str, Any], column: str) -> Any:
+    if row.get(column) is None:
+        found = ", ".join(map(repr, row)) or "none"
+        raise MalformedRow(f"column {column!r} is missing or null; the columns are {found}")
+    return row[column]
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _message(item: Any, where: str) -> dict[str, str]:
+    if not isinstance(item, Mapping):
+        raise MalformedRow(f"{where} is {type(item).__name__}; a message is an object")
+    role = item.get("role") or SHAREGPT_ROLES.get(str(item.get("from")))
+    if role not in ROLES:
+        found = item.get("role", item.get("from"))
+        raise MalformedRow(f"{where} has role {found!r}; {', '.join(sorted(ROLES))} are allowed")
+    content = item.get("content", item.get("value"))
+    return {"role": str(role), "content": _checked_text(content, f"{where}, content")}
+
+
+def _checked_text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise MalformedRow(f"{where} is {type(value).__name__}; a string is needed")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        # JSON can spell half of a surrogate pair, which no file in UTF-8 can hold.
+        raise MalformedRow(f"{where} is no valid Unicode ({error.reason})") from error
+    return value

@@ -1,0 +1,41 @@
+"""Prompt sets to sample replies to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablate.data.columns import MalformedRow, conversation
+from ablate.data.files import bad_row, read_rows, resolve
+from ablate.data.hh import NAME as HH_HARMLESS
+from ablate.data.hh import read_hh
+from ablate.data.records import Prompt
+from ablate.data.sampling import subsample
+from ablate.data.tiny.sets import PROMPT_EXAMPLES, PROMPT_WEIGHTS, prompts
+
+
+def load_prompts(name: str, *, examples: int | None, seed: int, location: str = "") -> list[Prompt]:
+    """Return the prompts of a registry name or file, or a seeded subsample of them.
+
+    ``hh-harmless`` gives the distinct prompts of its training pairs.
+    """
+    if name in PROMPT_WEIGHTS:
+        return prompts(name, seed, examples or PROMPT_EXAMPLES)
+    path = resolve(name, location)
+    if name == HH_HARMLESS:
+        distinct = {str(pair.prompt): pair for pair in read_hh(path)[0]}
+        found = [Prompt(pair.id, pair.prompt) for pair in distinct.values()]
+    else:
+        found = read_prompt_file(path)
+    return subsample(found, examples, seed=seed, name=name)
+
+
+def read_prompt_file(path: Path) -> list[Prompt]:
+    """Return the rows of a file with a column ``prompt``, a string or messages."""
+    found: list[Prompt] = []
+    for number, row in read_rows(path):
+        try:
+            messages = conversation(row, "prompt")
+        except MalformedRow as error:
+            raise bad_row(path, number, str(error)) from error
+        found.append(Prompt(f"{path.name.partition('.')[0]}-{number}", messages))
+    return found
