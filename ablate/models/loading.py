@@ -1,0 +1,195 @@
+"""Models on disk and in memory.
+
+What is loaded here is ready to compare: fp32 on a CPU, dropout off, and every tensor copied into
+fresh memory, because the bits of a matrix product depend on the address of its weights.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GenerationConfig,
+)
+from transformers.utils import logging as transformers_logging
+
+from ablate.errors import SurroundingsError
+from ablate.models.backbone import body, refuse_unsupported, score_head, unwrapped
+from ablate.models.boundary import Boundary
+from ablate.models.gguf import load_gguf, locate
+from ablate.models.lora import merged
+from ablate.spec.stages import ImportedModelConfig
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with what turns text into its token ids."""
+
+    model: Any
+    """Hugging Face model in eval mode."""
+    tokenizer: Any
+    """Its tokenizer, with a chat template."""
+    boundary: Boundary
+    """Where prompts end and completions start."""
+
+
+def load_policy(folder: Path, *, device: str = "cpu") -> LoadedModel:
+    """Return the causal language model of an artifact's ``model/`` folder."""
+    return _load(AutoModelForCausalLM, folder, device)
+
+
+def load_reward_model(folder: Path, *, device: str = "cpu") -> LoadedModel:
+    """Return the scalar-head model of a reward model's ``model/`` folder."""
+    return _load(AutoModelForSequenceClassification, folder, device)
+
+
+def new_reward_model(
+    policy_folder: Path, *, layers: int | None, seed: int, device: str = "cpu"
+) -> LoadedModel:
+    """Return a policy's body under a new scalar head, optionally its first blocks only.
+
+    The head's weights are drawn from N(0, 1/(d+1)), as Huang et al. 2024 (arXiv:2403.17031,
+    section 4) report of the original code; it has no bias.
+    """
+    policy = load_policy(policy_folder)
+    config = copy.deepcopy(policy.model.config)
+    depth = config.num_hidden_layers
+    kept = depth if layers is None else layers
+    if not 1 <= kept <= depth:
+        raise SurroundingsError(
+            f"reward_model.layers: {kept}; the policy has {depth} blocks. Choose 1 to {depth}."
+        )
+    config.num_hidden_layers = kept
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:kept]
+    config.num_labels = 1
+    with torch.random.fork_rng(devices=[]):  # Its default initialization is overwritten below.
+        model = AutoModelForSequenceClassification.from_config(config)
+    weights = body(policy.model).state_dict()
+    body(model).load_state_dict({name: weights[name] for name in body(model).state_dict()})
+    initialize_head(model, seed=seed)
+    return LoadedModel(_prepared(model, device), policy.tokenizer, policy.boundary)
+
+
+def initialize_head(model: nn.Module, *, seed: int) -> None:
+    """Draw the scalar head's weights from N(0, 1/(d+1)) with a generator of its own."""
+    weight = score_head(model).weight
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.randn(weight.shape, generator=generator) / (weight.shape[1] + 1) ** 0.5
+    with torch.no_grad():
+        weight.copy_(draws)
+
+
+def save_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
+    """Write a model with its tokenizer in hub layout, adapters merged, the same bytes every time.
+
+    ``generation_config.json`` names every end token and nothing that changes probabilities.
+    """
+    plain: Any = merged(model)
+    plain.config._name_or_path = ""
+    if plain.can_generate():
+        plain.generation_config = GenerationConfig(
+            eos_token_id=sorted(_end_ids(plain, tokenizer)),
+            bos_token_id=tokenizer.bos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    with _quiet():
+        plain.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def import_model(config: ImportedModelConfig, folder: Path) -> None:
+    """Write weights that exist already as a normalized folder: fp32, safetensors, chat template.
+
+    Code that comes with a hub model is never run.
+    """
+    with _quiet():
+        if config.format == "gguf":
+            model, tokenizer = load_gguf(locate(config.location))
+        else:
+            model, tokenizer = _load_hub_layout(config)
+    if config.chat_template is not None:
+        tokenizer.chat_template = config.chat_template
+    refuse_unsupported(model.config, "model")
+    Boundary(tokenizer)  # Says what is missing now, not in a later job.
+    save_model(model, tokenizer, folder)
+
+
+def _load_hub_layout(config: ImportedModelConfig) -> tuple[Any, Any]:
+    """Return model and tokenizer of a local folder, or of ``hub:<id>@<revision>``."""
+    name, revision = config.location, None
+    if not name and config.content.startswith("hub:"):
+        name, _, revision = config.content.removeprefix("hub:").partition("@")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        model = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise SurroundingsError(
+            f"model: {name!r} cannot be loaded as a causal language model: {error} "
+            "Give a folder in hub layout, or a hub id while there is a network."
+        ) from error
+    return model, tokenizer
+
+
+def _load(auto_class: Any, folder: Path, device: str) -> LoadedModel:
+    if not (folder / "config.json").is_file():
+        raise SurroundingsError(
+            f"model: {str(folder)!r} holds no config.json; a folder in hub layout is needed. "
+            "Give the artifact's model folder."
+        )
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    for name, value in config.to_dict().items():
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+    refuse_unsupported(config, str(folder))
+    with _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # The default dtype is the file's, and bf16 is a hundred times slower on most CPUs.
+        model = auto_class.from_pretrained(
+            folder, config=config, dtype=torch.float32, local_files_only=True
+        )
+    boundary = Boundary(tokenizer, _end_ids(model, tokenizer))
+    return LoadedModel(_prepared(model, device), tokenizer, boundary)
+
+
+def _prepared(model: Any, device: str) -> Any:
+    """Return the model in eval mode on the device, every tensor in fresh memory."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    # A padding index stops the gradient of its embedding, also where the end token has that id.
+    model.get_input_embeddings().padding_idx = None
+    return model.to(device).eval()
+
+
+def _end_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Return the end tokens of the tokenizer and of the generation configuration."""
+    settings = getattr(unwrapped(model), "generation_config", None)
+    listed = getattr(settings, "eos_token_id", None)
+    listed = listed if isinstance(listed, list) else [listed]
+    return {int(token) for token in (*listed, tokenizer.eos_token_id) if token is not None}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the progress bars and load reports of transformers out of a job's log."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

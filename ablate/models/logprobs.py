@@ -1,0 +1,207 @@
+"""Log-probabilities, scores and values of completions: one forward pass for every algorithm.
+
+Numbers are fp32 whatever the weights are. The head runs only on the positions that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ablate.models.backbone import device_of, hidden_states, score_head, vocabulary_head
+from ablate.models.batching import MAX_TOKENS, Layout, layout, length_buckets, row_lengths
+from ablate.models.boundary import Row
+
+HEAD_ELEMENTS = 1 << 26
+"""Logits computed at once (256 MiB in fp32); more are recomputed in the backward pass."""
+
+
+class TokenLogprobs(NamedTuple):
+    """Per-token numbers of completions; T is the longest completion."""
+
+    logprobs: Tensor  # (B, T) in nats, 0 where there is no token
+    mask: Tensor  # (B, T) true where there is a token
+
+
+class TokenStatistics(NamedTuple):
+    """Per-token numbers of completions, with the entropy of the distribution at each token."""
+
+    logprobs: Tensor  # (B, T) in nats, 0 where there is no token
+    entropy: Tensor  # (B, T) in nats, 0 where there is no token
+    mask: Tensor  # (B, T) true where there is a token
+
+
+def completion_logprobs(
+    model: nn.Module,
+    rows: Sequence[Row],
+    *,
+    temperature: float = 1.0,
+    grad: bool,
+    micro_batch: int | None = None,
+) -> TokenLogprobs:
+    """Return the log-probability of every completion token, logits divided by ``temperature``.
+
+    Without ``grad`` nothing is recorded for a backward pass. ``micro_batch`` limits the rows of one
+    forward pass and changes nothing but memory and rounding.
+    """
+
+    def evaluate(batch: Layout) -> tuple[Tensor, ...]:
+        return (_statistics(model, batch, temperature=temperature, entropy=False)[0],)
+
+    (logprobs,) = _per_token(rows, evaluate, device_of(model), grad=grad, micro_batch=micro_batch)
+    return TokenLogprobs(logprobs, completion_mask(rows, logprobs.device))
+
+
+def completion_statistics(
+    model: nn.Module,
+    rows: Sequence[Row],
+    *,
+    temperature: float = 1.0,
+    grad: bool,
+    micro_batch: int | None = None,
+) -> TokenStatistics:
+    """Return what `completion_logprobs` returns and the entropy of each token's distribution."""
+
+    def evaluate(batch: Layout) -> tuple[Tensor, ...]:
+        return _statistics(model, batch, temperature=temperature, entropy=True)
+
+    logprobs, entropy = _per_token(
+        rows, evaluate, device_of(model), grad=grad, micro_batch=micro_batch
+    )
+    return TokenStatistics(logprobs, entropy, completion_mask(rows, logprobs.device))
+
+
+def completion_scores(
+    reward_model: nn.Module,
+    rows: Sequence[Row],
+    *,
+    grad: bool = False,
+    micro_batch: int | None = None,
+) -> Tensor:
+    """Return the scalar at each row's last completion token, shape (B,).
+
+    The position comes from the row's length. Hugging Face's own pooling looks for padding ids and
+    takes the token before the end token when both have the same id.
+    """
+    if any(len(completion) == 0 for _, completion in rows):
+        raise ValueError("an empty completion has no last token to score")
+    device = device_of(reward_model)
+    order: list[int] = []
+    parts: list[Tensor] = []
+    with torch.inference_mode(not grad):
+        for batch in length_buckets(row_lengths(rows), max_rows=micro_batch):
+            place = layout([rows[row] for row in batch], device)
+            scores = _scalars(reward_model, place, place.last)
+            parts.append(scores[: len(batch)])
+            order.extend(batch)
+    if not parts:
+        return torch.zeros(0, device=device)
+    return _scatter(torch.cat(parts), order, len(rows))
+
+
+def token_values(
+    value_model: nn.Module,
+    rows: Sequence[Row],
+    *,
+    grad: bool = False,
+    micro_batch: int | None = None,
+) -> Tensor:
+    """Return the value of the state before each completion token, shape (B, T), 0 where padded."""
+
+    def evaluate(batch: Layout) -> tuple[Tensor, ...]:
+        return (_scalars(value_model, batch, batch.before)[: batch.n_tokens],)
+
+    (values,) = _per_token(
+        rows, evaluate, device_of(value_model), grad=grad, micro_batch=micro_batch
+    )
+    return values
+
+
+def completion_mask(rows: Sequence[Row], device: torch.device | None = None) -> Tensor:
+    """Return the mask of shape (B, T): true where a row has a completion token."""
+    lengths = torch.tensor([len(completion) for _, completion in rows], device=device)
+    width = int(lengths.max()) if len(rows) else 0
+    return torch.arange(width, device=device) < lengths.reshape(-1, 1)
+
+
+def _per_token(
+    rows: Sequence[Row],
+    evaluate: Callable[[Layout], tuple[Tensor, ...]],
+    device: torch.device,
+    *,
+    grad: bool,
+    micro_batch: int | None,
+) -> list[Tensor]:
+    """Evaluate rows in batches of similar length; put the results back in order, (B, T) each."""
+    width = max((len(completion) for _, completion in rows), default=0)
+    cells: list[int] = []
+    parts: list[tuple[Tensor, ...]] = []
+    with torch.inference_mode(not grad):
+        for batch in length_buckets(row_lengths(rows), max_rows=micro_batch, max_tokens=MAX_TOKENS):
+            parts.append(evaluate(layout([rows[row] for row in batch], device)))
+            for row in batch:
+                cells.extend(range(row * width, row * width + len(rows[row][1])))
+    # Outside of inference mode, so that a loss may save the result for its backward pass.
+    return [
+        _scatter(torch.cat(column), cells, len(rows) * width).view(len(rows), width)
+        for column in zip(*parts, strict=True)
+    ]
+
+
+def _scatter(values: Tensor, cells: Sequence[int], size: int) -> Tensor:
+    index = torch.tensor(cells, dtype=torch.long, device=values.device)
+    empty = torch.zeros(size, dtype=values.dtype, device=values.device)
+    return empty.index_copy(0, index, values)
+
+
+def _scalars(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
+    states = hidden_states(model, batch.ids).flatten(0, 1)[positions]
+    scores: Tensor = score_head(model)(states)
+    return scores[:, 0].float()
+
+
+def _statistics(
+    model: nn.Module, batch: Layout, *, temperature: float, entropy: bool
+) -> tuple[Tensor, ...]:
+    """Return log-probability (and entropy) of each completion token of one batch, (N,) each."""
+    head = vocabulary_head(model)
+    states = hidden_states(model, batch.ids).flatten(0, 1)[batch.before]
+    rows_at_once = max(8, HEAD_ELEMENTS // head.out_features // 8 * 8)
+    chunks = []
+    for chunk, tokens in zip(
+        torch.split(states, rows_at_once), torch.split(batch.tokens, rows_at_once), strict=True
+    ):
+        if len(states) > rows_at_once and torch.is_grad_enabled():
+            chunks.append(
+                checkpoint(
+                    _head_statistics,
+                    head,
+                    chunk,
+                    tokens,
+                    temperature,
+                    entropy,
+                    use_reentrant=False,
+                    preserve_rng_state=False,
+                )
+            )
+        else:
+            chunks.append(_head_statistics(head, chunk, tokens, temperature, entropy))
+    return tuple(torch.cat(column)[: batch.n_tokens] for column in zip(*chunks, strict=True))
+
+
+def _head_statistics(
+    head: nn.Module, states: Tensor, tokens: Tensor, temperature: float, entropy: bool
+) -> tuple[Tensor, ...]:
+    logits = head(states).float()  # (N, V)
+    if temperature != 1.0:
+        logits = logits / temperature
+    if not entropy:
+        return (-F.cross_entropy(logits, tokens, reduction="none"),)
+    logprobs = logits.log_softmax(-1)
+    chosen = logprobs.gather(1, tokens[:, None])[:, 0]
+    return chosen, -(logprobs.exp() * logprobs).sum(-1)
