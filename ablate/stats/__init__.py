@@ -1,1 +1,1 @@
-"""Statistics on plain arrays."""
+"""Estimates, paired effects, multiplicity, verdicts and power; numpy only, quick to load."""

@@ -1,0 +1,224 @@
+"""Crossed standard errors: items and training seeds in one interval, plain arithmetic.
+
+The method of the default interval. An arm is a seeds x items array of scores per stratum, and a
+score is the weighted sum of the strata's means (an Average of categories has one stratum a
+category, each of equal weight). For a difference of two arms on the same items
+
+    V_item = sum_h w_h^2 Var_i(d_hi) / n_h      d_hi: difference of seed-averaged item scores
+    V_seed = s_A^2 / S_A + s_B^2 / S_B          s: SD over seeds of the *weighted* score
+    V_both = sum_h w_h^2 (r_A / (S_A n_h) + r_B / (S_B n_h))
+    SE^2   = max(V_item + V_seed - V_both, V_item, V_seed)
+
+where r is the seed x item residual mean square, which sits in both of the first two terms. Taking
+s from each seed's weighted score keeps what a seed does to all categories at once. Degrees of
+freedom are Satterthwaite's over V_item and V_seed. One departure from the usual pooled
+S_A + S_B - 2 for V_seed: it gets Welch's degrees, because a baseline whose checkpoint is shared by
+all seeds has almost no seed spread and pooled degrees would then be twice the honest ones.
+
+Measured at a nominal 95 % on 384 binary items: two arms with seeds of their own 95 to 98 %; against
+a shared baseline 95 to 98 % up to a seed SD of 2 points, 93 % at 5 points with 2 or 3 seeds; a
+single score with 3 seeds 93 to 96 %, with 2 seeds down to 88 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ablate.stats.estimate import (
+    FEWEST_ITEMS,
+    Claim,
+    Estimate,
+    FloatArray,
+    from_error,
+    mean_error,
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Scores of one cell; resamples of an item are averaged before this."""
+
+    strata: Mapping[str, FloatArray]
+    """Per stratum an array (S, n_h), seeds in the same order in every stratum."""
+    weights: Mapping[str, float]
+    """Weight of each stratum's mean in the score."""
+    clusters: Mapping[str, Sequence[Hashable]] = field(default_factory=dict)
+    """Cluster keys of a stratum's items, where items are tied together."""
+
+    @property
+    def n_seeds(self) -> int:
+        """Rows of every stratum."""
+        return len(next(iter(self.strata.values())))
+
+    @property
+    def n_items(self) -> int:
+        """Items over all strata."""
+        return sum(scores.shape[1] for scores in self.strata.values())
+
+    @property
+    def seed_scores(self) -> FloatArray:
+        """The weighted score of each seed, shape (S,)."""
+        parts = [self.weights[name] * rows.mean(axis=1) for name, rows in self.strata.items()]
+        total: FloatArray = np.sum(parts, axis=0, dtype=np.float64)
+        return total
+
+    @property
+    def score(self) -> float:
+        """The weighted score over all seeds."""
+        return float(self.seed_scores.mean())
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variance components of a score or a difference; squared units of the score."""
+
+    item: float
+    seed: float
+    """NaN with one seed a side: the seed spread is then unknown, not zero."""
+    overlap: float
+    """What `item` and `seed` both hold; NaN with one seed a side."""
+    item_degrees: float
+    seed_degrees: float
+
+    @property
+    def error(self) -> float:
+        """The crossed standard error; NaN with one seed a side."""
+        if math.isnan(self.seed):
+            return math.nan
+        return math.sqrt(max(self.item + self.seed - self.overlap, self.item, self.seed))
+
+    @property
+    def degrees(self) -> float:
+        """Satterthwaite's degrees of freedom of `error`."""
+        parts = ((self.item, self.item_degrees), (self.seed, self.seed_degrees))
+        spread = sum(part * part / degrees for part, degrees in parts if part > 0)
+        return self.error**2 * self.error**2 / spread if spread > 0 else math.nan
+
+
+def residual_mean_square(rows: FloatArray) -> float:
+    """Return the seed x item residual mean square of an (S, n) array; NaN below 2 x 2."""
+    seeds, items = rows.shape
+    if seeds < 2 or items < 2:
+        return math.nan
+    centred = rows - rows.mean(axis=0) - rows.mean(axis=1, keepdims=True) + rows.mean()
+    return float((centred**2).sum()) / ((seeds - 1) * (items - 1))
+
+
+def score_components(arm: Arm) -> Components:
+    """Return the components of one cell's score."""
+    averaged = {name: rows.mean(axis=0) for name, rows in arm.strata.items()}
+    return _components(averaged, [arm])
+
+
+def difference_components(treatment: Arm, control: Arm) -> Components:
+    """Return the components of ``treatment - control``; seeds are independent runs a side.
+
+    Raises ValueError unless both hold the same strata, weights and numbers of items.
+    """
+    _check_same_items(treatment, control)
+    averaged = {
+        name: rows.mean(axis=0) - control.strata[name].mean(axis=0)
+        for name, rows in treatment.strata.items()
+    }
+    return _components(averaged, [treatment, control])
+
+
+def matched_error(treatment: Arm, control: Arm) -> float:
+    """Return the standard error where a seed is one physical thing in both arms, by design.
+
+    SE^2 = (MS_item + MS_seed - MS_residual) / (n S) on the differences, per stratum, floored at 0.
+    Only for designs that declare the matching beforehand: never choose it after the fact.
+    """
+    _check_same_items(treatment, control)
+    total = 0.0
+    for name, rows in treatment.strata.items():
+        d = rows - control.strata[name]
+        seeds, items = d.shape
+        by_item = seeds * float(d.mean(axis=0).var(ddof=1))
+        by_seed = items * float(d.mean(axis=1).var(ddof=1))
+        square = max(0.0, by_item + by_seed - residual_mean_square(d)) / (items * seeds)
+        total += treatment.weights[name] ** 2 * square
+    return math.sqrt(total)
+
+
+def crossed_score(arm: Arm, *, level: float = 0.95) -> Estimate:
+    """Return a cell's score with the crossed interval; no interval with one seed."""
+    return _estimate(arm.score, score_components(arm), (arm.n_items, arm.n_seeds), level=level)
+
+
+def crossed_difference(treatment: Arm, control: Arm, *, level: float = 0.95) -> Estimate:
+    """Return ``treatment - control`` with the crossed interval; none with one seed a side."""
+    seeds = min(treatment.n_seeds, control.n_seeds)
+    parts = difference_components(treatment, control)
+    value = treatment.score - control.score
+    return _estimate(value, parts, (treatment.n_items, seeds), level=level)
+
+
+def item_score(arm: Arm, *, level: float = 0.95) -> Estimate:
+    """Return a cell's score with an interval over items only: a claim about its checkpoints."""
+    return _item_estimate(arm.score, score_components(arm), arm, level=level)
+
+
+def item_difference(treatment: Arm, control: Arm, *, level: float = 0.95) -> Estimate:
+    """Return ``treatment - control`` with an interval over items only."""
+    parts = difference_components(treatment, control)
+    return _item_estimate(treatment.score - control.score, parts, treatment, level=level)
+
+
+def _item_estimate(value: float, parts: Components, arm: Arm, *, level: float) -> Estimate:
+    error = math.sqrt(parts.item) if parts.item >= 0 else math.nan
+    if min(rows.shape[1] for rows in arm.strata.values()) < FEWEST_ITEMS:
+        error = math.nan
+    sizes = (arm.n_items, arm.n_seeds)
+    degrees, claim = parts.item_degrees, Claim.CHECKPOINT
+    return from_error(value, error, degrees=degrees, sizes=sizes, claim=claim, level=level)
+
+
+def _estimate(value: float, parts: Components, sizes: tuple[int, int], *, level: float) -> Estimate:
+    error, degrees = parts.error, parts.degrees
+    return from_error(value, error, degrees=degrees, sizes=sizes, claim=Claim.RECIPE, level=level)
+
+
+def _components(averaged: Mapping[str, FloatArray], arms: Sequence[Arm]) -> Components:
+    """Combine strata and arms; ``averaged`` holds the item scores whose spread is V_item."""
+    first = arms[0]
+    item_parts = []
+    for name, scores in averaged.items():
+        error, degrees = mean_error(scores, first.clusters.get(name))
+        item_parts.append(((first.weights[name] * error) ** 2, degrees))
+    item, item_degrees = _satterthwaite(item_parts)
+    if min(arm.n_seeds for arm in arms) < 2:
+        return Components(item, math.nan, math.nan, item_degrees, math.nan)
+    seed_parts = [
+        (float(arm.seed_scores.var(ddof=1)) / arm.n_seeds, arm.n_seeds - 1) for arm in arms
+    ]
+    seed, seed_degrees = _satterthwaite(seed_parts)
+    overlap = sum(_overlap(arm) for arm in arms)
+    return Components(item, seed, overlap, item_degrees, seed_degrees)
+
+
+def _overlap(arm: Arm) -> float:
+    total = 0.0
+    for name, rows in arm.strata.items():
+        total += arm.weights[name] ** 2 * residual_mean_square(rows) / rows.size
+    return total
+
+
+def _satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the sum of variances and the degrees of freedom of that sum."""
+    total = sum(variance for variance, _ in parts)
+    spread = sum(variance**2 / degrees for variance, degrees in parts if variance > 0)
+    return total, total**2 / spread if spread > 0 else sum(degrees for _, degrees in parts)
+
+
+def _check_same_items(treatment: Arm, control: Arm) -> None:
+    left = {
+        name: (rows.shape[1], treatment.weights[name]) for name, rows in treatment.strata.items()
+    }
+    right = {name: (rows.shape[1], control.weights[name]) for name, rows in control.strata.items()}
+    if left != right:
+        raise ValueError(f"arms differ in (items, weight) by stratum: {left} and {right}")
