@@ -26,9 +26,10 @@ def test_a_name_that_mlflow_takes_stays(name: str) -> None:
     assert clean_name(name) == name
 
 
-@pytest.mark.parametrize(
-    "name", ["a[0]", "../up", "/root", "a//b", "", "é", "it's", "x" * 251, "a/"]
-)
+ODD_NAMES = ["a[0]", "../up", "/top", "a//b", "", "é", "it's", "x" * 251, "a/"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_any_other_name_becomes_one_that_mlflow_takes(name: str) -> None:
     clean = clean_name(name)
     assert clean != name and clean_name(clean) == clean and len(clean) <= 250

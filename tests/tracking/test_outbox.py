@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablate.tracking.events import (
+    Event,
     JobCommitted,
     Recorded,
     RunFailed,
@@ -49,7 +50,7 @@ def test_telling_everything_again_adds_nothing(tmp_path: Path) -> None:
 
 def test_a_run_that_fails_then_finishes_then_fails_is_told_three_times(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, "s")
-    story = [FAILED, RunFinished("a/0/k"), FAILED]
+    story: list[Event] = [FAILED, RunFinished("a/0/k"), FAILED]
     assert [outbox.append(event) for event in story] == [True, True, True]
 
 
@@ -65,9 +66,7 @@ def test_a_line_torn_by_a_crash_costs_only_itself(tmp_path: Path) -> None:
 
 def test_an_event_of_a_newer_version_is_passed_over() -> None:
     assert from_line('{"event": "run_praised", "time_ms": 1, "run": "a"}\n') is None
-    assert (
-        from_line('{"event": "run_finished", "time_ms": 1, "run": "a", "mood": "good"}\n') is None
-    )
+    assert from_line('{"event": "run_finished", "time_ms": 1, "run": "a", "mood": 1}\n') is None
     assert from_line("[1, 2]\n") is None
 
 
@@ -100,6 +99,6 @@ def test_an_edited_study_makes_new_runs_and_order_does_not() -> None:
 
 
 def test_the_controller_side_imports_no_mlflow() -> None:
-    code = "import ablate.tracking.outbox, ablate.tracking.process, sys; print('mlflow' in sys.modules)"
+    code = "import ablate.tracking.process, sys; print('mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

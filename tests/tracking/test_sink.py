@@ -181,8 +181,8 @@ def test_a_failed_run_says_why_and_a_later_success_takes_it_back(store: Path) ->
 def test_a_change_outside_identity_keeps_the_first_parameters(store: Path) -> None:
     send(store, started(0))
     changed = started(0)
-    changed.params["policy"]["beta"] = 0.2  # type: ignore[index]
-    changed.params["policy"]["micro_batch_size"] = 4  # type: ignore[index]
+    changed.params["policy"]["beta"] = 0.2
+    changed.params["policy"]["micro_batch_size"] = 4
     assert send(store, changed) is None
     params = runs_of(store)["seed 0"].data.params
     assert params["policy.beta"] == "0.1" and params["policy.micro_batch_size"] == "4"
