@@ -136,6 +136,8 @@ class SftConfig(TrainingConfig):
     """Demonstrations per optimizer step."""
     warmup_fraction: Fraction = 0.03
     """Share of the steps over which the rate rises."""
+    location: str = not_identity("")
+    """Where this machine has the file behind ``dataset``."""
 
 
 class PreferencesConfig(Config):
@@ -181,7 +183,7 @@ class RewardModelConfig(TrainingConfig):
     layers: PositiveInt | None = None
     """Blocks kept from the bottom of the SFT model; filled in from ``size``. None keeps all."""
     centering_coef: NonNegativeFloat = 0.0
-    """Weight of the squared score, which centres scores (arXiv:2312.09244 uses 0.01)."""
+    """Weight of the squared sum of a pair's scores, which centres them (arXiv:2312.09244: 0.01)."""
     margin: NonNegativeFloat = 0.0
     """Constant margin inside the sigmoid (Llama 2, arXiv:2307.09288, equation 2)."""
     normalize: bool = False
@@ -284,6 +286,8 @@ class PpoConfig(PolicyConfig):
     recompute_old: bool = False
     """Recompute old log-probabilities, values and advantages from the current weights at every
     minibatch, as the paper's released code does: its ratio is then 1. False is textbook PPO."""
+    prompts_location: str = not_identity("")
+    """Where this machine has the file behind ``prompts``."""
 
 
 class EvaluationConfig(Config):
@@ -301,6 +305,8 @@ class EvaluationConfig(Config):
     """Longest completion; None takes the suite's."""
     limit: PositiveInt | None = None
     """First so many documents of each task; None takes all."""
+    shots: NonNegativeInt = 0
+    """Solved examples before each question, always the same, in tasks that have any."""
     content: str | None = None
     """Hash of the local files behind the suite; None for a generated suite."""
     seed: NonNegativeInt = 0
