@@ -44,9 +44,16 @@ def row_lengths(rows: Sequence[Row]) -> list[int]:
     return [len(prompt) + len(completion) for prompt, completion in rows]
 
 
-def pad_ids(sequences: Sequence[Sequence[int]]) -> Tensor:
-    """Return right-padded ids, shape (B, L) with L a multiple of `ALIGN`; the filler is 0."""
-    width = round_up(max(len(ids) for ids in sequences))
+def padded_width(length: int) -> int:
+    """Return the length that the longest row of a scoring pass is padded to.
+
+    Attention over fewer than 16 positions takes another kernel, with other last bits.
+    """
+    return max(16, round_up(length))
+
+
+def pad_ids(sequences: Sequence[Sequence[int]], width: int) -> Tensor:
+    """Return right-padded ids, shape (B, width); the filler is 0."""
     padded = np.zeros((len(sequences), width), dtype=np.int64)
     for row, ids in enumerate(sequences):
         padded[row, : len(ids)] = ids
@@ -64,8 +71,8 @@ def layout(rows: Sequence[Row], device: torch.device) -> Layout:
     """Lay the rows out for one forward pass; every prompt must hold a token."""
     if any(len(prompt) == 0 for prompt, _ in rows):
         raise ValueError("every prompt needs a token: the first completion token follows a state")
-    ids = pad_ids([(*prompt, *completion) for prompt, completion in rows])
-    width = ids.shape[1]
+    width = padded_width(max(row_lengths(rows)))
+    ids = pad_ids([(*prompt, *completion) for prompt, completion in rows], width)
     before: list[int] = []
     tokens: list[int] = []
     last: list[int] = []
@@ -93,7 +100,7 @@ def length_buckets(
     batch of its own.
     """
     order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
-    widths = [round_up(lengths[row]) for row in order]
+    widths = [padded_width(lengths[row]) for row in order]
     n = len(order)
     cuts = [0, *(i for i in range(1, n) if widths[i] != widths[i - 1]), n] if n else [0]
     # best[j]: cost of the rows before cuts[j], and the cut where its last batch starts.

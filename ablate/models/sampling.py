@@ -95,6 +95,17 @@ def sample(
     return completions
 
 
+def prefill_width(length: int) -> int:
+    """Return the length that a prompt is padded to, whatever prompts run beside it.
+
+    16, 32, 48, 64, 96, 128, 192, ...: a power of two or three quarters of one. Attention over
+    longer rows may split its sums otherwise, so equal widths are what makes equal bits.
+    """
+    power = CAPACITY_ALIGN << ((length - 1) // CAPACITY_ALIGN).bit_length()
+    smaller = power * 3 // 4
+    return smaller if length <= smaller and smaller % CAPACITY_ALIGN == 0 else power
+
+
 def _check_context(model: nn.Module, requests: Sequence[Request], params: SamplingParams) -> None:
     limit = getattr(unwrapped(model).config, "max_position_embeddings", None)
     if any(not request.prompt for request in requests):
@@ -157,7 +168,8 @@ class _Rollout:
             key=lambda row: (len(requests[row].prompt), requests[row].prompt),
             reverse=False,
         )
-        capacity = round_up(max(self.prompt_lengths.tolist()) + length, CAPACITY_ALIGN)
+        longest = int(self.prompt_lengths.max())
+        capacity = max(round_up(longest + length, CAPACITY_ALIGN), prefill_width(longest))
         slots = _affordable_slots(model, min(params.slots, n), capacity)
         self.cache = SlotCache(slots, capacity)
         self.columns = torch.arange(capacity, device=device)
@@ -181,19 +193,25 @@ class _Rollout:
     def _refill(self) -> None:
         """Start queued requests in the free slots, several passes if the prompts are long."""
         while self.queue and self.free:
-            width = round_up(len(self.requests[self.queue[-1]].prompt))
-            count = min(len(self.queue), len(self.free), max(1, PREFILL_TOKENS // width))
-            self._prefill([self.queue.pop() for _ in range(count)])
+            width = self._width_of(self.queue[-1])
+            limit = min(len(self.free), max(1, PREFILL_TOKENS // width))
+            rows: list[int] = []
+            while self.queue and len(rows) < limit and self._width_of(self.queue[-1]) == width:
+                rows.append(self.queue.pop())
+            self._prefill(rows, width)
 
-    def _prefill(self, rows: list[int]) -> None:
+    def _width_of(self, row: int) -> int:
+        return prefill_width(len(self.requests[row].prompt))
+
+    def _prefill(self, rows: list[int], width: int) -> None:
         """Run the prompts of some requests, each distinct prompt once, and sample first tokens."""
         distinct: dict[tuple[int, ...], int] = {}
         for row in rows:
             distinct.setdefault(self.requests[row].prompt, len(distinct))
         source = [distinct[self.requests[row].prompt] for row in rows]
         slots = [self.free.pop() for _ in rows]
-        ids = pad_ids(list(distinct))
-        last = [row * ids.shape[1] + len(prompt) - 1 for prompt, row in distinct.items()]
+        ids = pad_ids(list(distinct), width)
+        last = [row * width + len(prompt) - 1 for prompt, row in distinct.items()]
         to = self.device
         index, slot_index = torch.tensor(source, device=to), torch.tensor(slots, device=to)
         self.cache.prefill_into(slot_index, index)
