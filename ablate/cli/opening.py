@@ -15,6 +15,9 @@ from ablate.plan.estimate import Measured
 from ablate.spec.load import LoadedStudy, load_study
 from ablate.store.layout import Store
 
+RUNS = "runs.json"
+"""The study's runs and what predicts each job's cost, beside the controller's own plan."""
+
 
 @dataclass(frozen=True)
 class OpenStudy:
@@ -38,9 +41,15 @@ def open_store(args: argparse.Namespace) -> Store:
     return Store(Path(args.store or os.environ.get("ABLATE_STORE") or ".ablate"))
 
 
+def stored_studies(store: Store) -> list[str]:
+    """Return the names of the studies that the store has run, sorted."""
+    folder = store.root / "studies"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
 def study_name(store: Store, given: str | None) -> str:
     """Return the name of a stored study from a name, a study file, or the only one there is."""
-    names = store.study_names()
+    names = stored_studies(store)
     if given is None:
         if len(names) == 1:
             return names[0]
@@ -59,8 +68,8 @@ def study_name(store: Store, given: str | None) -> str:
 def history(store: Store) -> list[Measured]:
     """Return what finished jobs of every stored study cost, each job once."""
     found: dict[str, Measured] = {}
-    for name in store.study_names():
-        path = store.study(name) / "plan.json"
+    for name in stored_studies(store):
+        path = store.study(name) / RUNS
         try:
             jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
         except (OSError, ValueError, KeyError):
@@ -72,7 +81,7 @@ def history(store: Store) -> list[Measured]:
                     stage=job["stage"],
                     kind=job["kind"],
                     size=job["size"],
-                    seconds=manifest.seconds,
+                    seconds=manifest.wall_seconds,
                     model=job["model"],
                     bytes=sum(entry.size for entry in manifest.files.values()),
                 )

@@ -180,8 +180,15 @@ def _ordered_jobs(runs: Sequence[Run]) -> tuple[tuple[Job, ...], dict[str, tuple
                 unique[key] = job
                 rank[key] = (seed_order[run.seed], PRIORITY[job.stage])
             users.setdefault(key, {})[run.cell.name] = None
-    ordered = sorted(unique.values(), key=lambda job: (rank[job.fingerprint], -job_size(job)))
+    ordered = sorted(unique.values(), key=lambda job: (rank[job.fingerprint], -_urgency(job)))
     return tuple(ordered), {key: tuple(cells) for key, cells in users.items()}
+
+
+def _urgency(job: Job) -> float:
+    """Return the work that the job ends: long ones first, so that none is left over at the end."""
+    if job.stage == "evaluation":
+        return max(job_size(upstream) for _, upstream in job.inputs)
+    return job_size(job)
 
 
 def job_size(job: Job) -> float:

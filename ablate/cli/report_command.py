@@ -1,0 +1,80 @@
+"""``ablate report``: render what the store has of a study, complete or not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
+from ablate.cli.output import duration, print_json
+from ablate.errors import SurroundingsError
+from ablate.plan.estimate import Estimator
+from ablate.plan.summary import summarize
+from ablate.reporting.collect import study_record
+from ablate.reporting.report import ReportFiles, build_report
+from ablate.store.layout import Store
+from ablate.tracking.process import drain
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render the report; send to MLflow what an earlier run could not."""
+    opened = open_study(args.study, args.sets)
+    store = open_store(args)
+    if not cached_jobs(store, opened.plan):
+        raise SurroundingsError(
+            f"{store.root}: no finished job of study {opened.plan.study}; a report needs at least "
+            f"one. Run it first: ablate run {args.study}"
+        )
+    files = render(opened, store, args.reports)
+    _send_rest(store, opened.plan.study)
+    if args.json:
+        print_json({"report": str(files.html), "folder": str(files.html.parent)})
+    else:
+        print(f"report: {files.html}")
+    return 0
+
+
+def render(opened: OpenStudy, store: Store, reports: str) -> ReportFiles:
+    """Write the report of a study as the store has it now."""
+    record = study_record(
+        opened.loaded,
+        opened.plan,
+        store,
+        reasons=_reasons(store, opened.plan.study),
+        plan_summary=_plan_lines(opened, store),
+    )
+    return build_report(record, Path(reports) / opened.plan.study)
+
+
+def _reasons(store: Store, study: str) -> dict[str, str]:
+    """Return why jobs have no artifact, by fingerprint, from the controller's last word."""
+    try:
+        status = json.loads((store.study(study) / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    reasons = {key: f"skipped: {reason}" for key, reason in status.get("skipped", {}).items()}
+    for row in status.get("failed", []):
+        reasons[row["fingerprint"]] = f"failed: {row.get('kind')}: {row.get('message')}"
+    return reasons
+
+
+def _plan_lines(opened: OpenStudy, store: Store) -> dict[str, object]:
+    plan = opened.plan
+    summary = summarize(plan, Estimator(history(store)), cached=(), slots=os.cpu_count() or 1)
+    shared = summary.one_at_a_time_jobs - len(plan.jobs)
+    saved = summary.one_at_a_time_seconds - summary.unique_seconds
+    return {
+        "design": f"{summary.cells} cells, {summary.seeds} seeds, {summary.runs} runs",
+        "jobs": f"{len(plan.jobs)} unique of {summary.one_at_a_time_jobs}; sharing saves {shared}",
+        "compute": f"{duration(summary.unique_seconds)} of work, {duration(saved)} saved by "
+        "sharing",
+    }
+
+
+def _send_rest(store: Store, study: str) -> None:
+    left = drain(store.root, study, seconds=10.0)
+    if left.events:
+        print(f"tracking: {left.events} events still wait for {left.destination}", file=sys.stderr)

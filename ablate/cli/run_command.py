@@ -1,0 +1,121 @@
+"""``ablate run``: run a study to its end; the same command resumes it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import asdict
+
+from ablate.cli.opening import RUNS, OpenStudy, history, open_store, open_study
+from ablate.cli.output import duration, print_json
+from ablate.cli.progress import Progress
+from ablate.cli.track import Track
+from ablate.execution.book import JobState
+from ablate.execution.controller import run_study
+from ablate.execution.listener import Guarded, Listener
+from ablate.execution.local import LocalOptions
+from ablate.execution.options import Outcome, RunOptions
+from ablate.plan.record import plan_document
+from ablate.store.files import surroundings, write_json
+from ablate.store.layout import Store
+from ablate.tracking.outbox import Outbox
+from ablate.tracking.process import SinkProcess, start_sink
+
+FAILED_JOBS = 4
+INTERRUPTED = 130
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is missing, render the report, and say how it ended."""
+    opened = open_study(args.study, args.sets)
+    store = open_store(args)
+    store.create()
+    folder = store.study(opened.plan.study)
+    with surroundings(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / RUNS, plan_document(opened.plan))
+    outcome = _run(opened, store, args)
+    report = None if args.no_report else _report(opened, store, args.reports)
+    if args.json:
+        states = {state.value: outcome.count(state) for state in JobState}
+        failures = {key: asdict(failure) for key, failure in outcome.failures.items()}
+        print_json(
+            {
+                "study": opened.plan.study,
+                "complete": outcome.complete,
+                "stopped": outcome.stopped,
+                "jobs": states,
+                "failures": failures,
+                "seconds": outcome.seconds,
+                "report": report,
+            }
+        )
+    else:
+        _print_outcome(outcome, report)
+    if outcome.complete:
+        return 0
+    return FAILED_JOBS if outcome.failures else INTERRUPTED
+
+
+def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:
+    # Imported here: matplotlib and pandas take seconds that the jobs should not wait for.
+    from ablate.cli.report_command import render
+
+    if not any(store.has(job.stage, job.fingerprint) for job in opened.plan.jobs):
+        return None
+    return str(render(opened, store, reports).html)
+
+
+def _run(opened: OpenStudy, store: Store, args: argparse.Namespace) -> Outcome:
+    slots = args.slots or os.cpu_count() or 1
+    progress = Progress(opened.plan, history(store), slots=slots, stream=sys.stderr)
+    listeners: list[Listener] = [progress]
+    outbox, sink = None, None
+    if not args.no_tracking:
+        outbox = Outbox(store.root, opened.plan.study)
+        listeners.append(Track(opened.plan, outbox))
+        sink = start_sink(store.root, opened.plan.study)
+    options = RunOptions(
+        local=LocalOptions(slots=args.slots), study_text=opened.loaded.text, estimate=None
+    )
+    try:
+        return run_study(
+            opened.plan.jobs,
+            store=store,
+            study_name=opened.plan.study,
+            options=options,
+            listener=Guarded(*listeners),
+        )
+    finally:
+        progress.close()
+        if outbox is not None:
+            outbox.close()
+        if sink is not None:
+            _close(sink)
+
+
+def _close(sink: SinkProcess) -> None:
+    left = sink.close(seconds=30.0)
+    if left.events:
+        why = f" ({left.error})" if left.error else ""
+        print(
+            f"tracking: {left.events} events wait for {left.destination}{why}; "
+            "the next `ablate run` or `ablate report` sends them",
+            file=sys.stderr,
+        )
+
+
+def _print_outcome(outcome: Outcome, report: str | None) -> None:
+    done, cached = outcome.count(JobState.DONE), outcome.count(JobState.CACHED)
+    failed, skipped = outcome.count(JobState.FAILED), outcome.count(JobState.SKIPPED)
+    text = f"{done} jobs run, {cached} cached"
+    if failed or skipped:
+        text += f", {failed} failed, {skipped} skipped"
+    print(f"{text} in {duration(outcome.seconds)}")
+    if outcome.stopped:
+        print(f"stopped: {outcome.stopped}. The same command goes on from here.")
+    for key, failure in outcome.failures.items():
+        print(f"failed: {key}: {failure.kind}: {failure.message}. See: ablate logs {key}")
+    if report:
+        print(f"report: {report}")

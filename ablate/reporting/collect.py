@@ -1,0 +1,83 @@
+"""From a study, its plan and a store to the records that a report is made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from ablate.plan.build import Plan, Run
+from ablate.reporting.records import RunKind, RunRecord, StudyRecord
+from ablate.spec.load import LoadedStudy
+from ablate.store.layout import Store
+
+NOT_RUN = "not run"
+
+
+def study_record(
+    loaded: LoadedStudy,
+    plan: Plan,
+    store: Store,
+    *,
+    reasons: Mapping[str, str] | None = None,
+    plan_summary: Mapping[str, object] | None = None,
+) -> StudyRecord:
+    """Return the record of a study as the store has it now.
+
+    ``reasons`` says by fingerprint why a job has no artifact; others were not run.
+    """
+    study = loaded.study
+    return StudyRecord(
+        name=study.study,
+        question=study.question,
+        expectation=study.expectation,
+        status=study.status,
+        primary=study.analysis.primary,
+        margin=study.analysis.margin,
+        alpha=study.analysis.alpha,
+        correction=study.analysis.correction,
+        baseline=study.baseline,
+        design=study.design,
+        cells=tuple(cell.name for cell in plan.cells),
+        runs=tuple(_run_record(run, plan, store, reasons or {}) for run in plan.runs),
+        source_text=loaded.text,
+        digest=loaded.digest,
+        plan_summary=dict(plan_summary or {}),
+        vary=tuple(study.seeds.vary),
+        branches=tuple(study.branches),
+    )
+
+
+def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) -> RunRecord:
+    folders: dict[str, Path | None] = {}
+    for role, job in run.jobs.items():
+        there = store.has(job.stage, job.fingerprint)
+        folders[role] = store.artifact(job.stage, job.fingerprint) if there else None
+    fingerprints = {role: job.fingerprint for role, job in run.jobs.items()}
+    kind: RunKind = run.cell.start
+    return RunRecord(
+        cell=run.cell.name,
+        levels=dict(run.cell.levels),
+        seed=run.seed,
+        run_id=run_id(plan.study, run),
+        parent=run.cell.parent,
+        kind=kind,
+        status=run.cell.status,
+        artifacts=folders,
+        fingerprints=fingerprints,
+        missing=None if folders["evaluation"] else _reason(run, folders, reasons),
+    )
+
+
+def _reason(run: Run, folders: Mapping[str, Path | None], reasons: Mapping[str, str]) -> str:
+    for role, job in run.jobs.items():
+        if folders[role] is None and job.fingerprint in reasons:
+            return reasons[job.fingerprint]
+    return NOT_RUN
+
+
+def run_id(study: str, run: Run) -> str:
+    """Return the identity of a run in tables and file names: cell, seed and what it computes."""
+    text = "\n".join(sorted(job.fingerprint for job in run.jobs.values()))
+    digest = hashlib.sha256(f"{study}\n{text}".encode()).hexdigest()[:8]
+    return f"{run.cell.name}/{run.seed}/{digest}"
