@@ -35,7 +35,8 @@ class Workspace:
     """For checkpoints; a later attempt of the job starts with a copy of the last complete one."""
     fingerprint: str = ""
     report: Callable[[Mapping[str, Any]], None] = lambda event: None
-    """Called with small events (progress); never blocks for long."""
+    """Called with small events (progress, checkpoint); never blocks for long. It may raise after a
+    checkpoint, when the job was asked to stop there."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by activity (``rollout``, ``scoring``, ``update``, ...), kept beside the artifact."""
     counts: dict[str, float] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class Workspace:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, self.scratch / CHECKPOINT)
+        self.report({"event": "checkpoint"})
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Return the state of the last complete checkpoint, or None; metrics are cut back to it."""

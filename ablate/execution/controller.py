@@ -1,0 +1,291 @@
+"""Run a study's jobs: the only process that commits, and the only one per study."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+
+from ablate.errors import SurroundingsError
+from ablate.execution.book import Book, JobState
+from ablate.execution.engine import Engine, Observation, State
+from ablate.execution.failures import Failure, FailureClass
+from ablate.execution.halting import STATE_NAMES, Brake, Halt
+from ablate.execution.launching import Found, Launchpad, Shared
+from ablate.execution.linux import out_of_memory_kills
+from ablate.execution.listener import Guarded, Listener
+from ablate.execution.options import Outcome, RunOptions
+from ablate.execution.retry import blown, is_retried
+from ablate.execution.stages import WITHOUT_DEVICE
+from ablate.execution.statusfile import StatusFile
+from ablate.execution.studies import held_study, local_engine
+from ablate.execution.watching import Running, is_dead, verdict
+from ablate.plan.job import Job
+from ablate.store.commit import CommitRefused, commit
+from ablate.store.layout import Store
+from ablate.store.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+"""Longest wait for the engine; also how often progress is looked at."""
+SHARED_SECONDS = 0.5
+"""Between two looks at a job that another study runs."""
+
+
+def run_study(
+    plan_jobs: Iterable[Job],
+    *,
+    store: Store,
+    study_name: str,
+    options: RunOptions | None = None,
+    listener: Listener | None = None,
+) -> Outcome:
+    """Run ``plan_jobs`` and what they read from, in that order, until all is done or stopped.
+
+    Running the same again goes on where the last controller ended, however it ended. Raises
+    SurroundingsError where another controller runs the study, or where the store cannot be
+    written; what ran is then killed and nothing is left half-written.
+    """
+    options = options or RunOptions()
+    book = Book(plan_jobs)
+    with held_study(store, study_name, book, options.study_text):
+        engine = options.engine or local_engine(store, study_name, book, options)
+        controller = Controller(store, study_name, book, options, engine)
+        controller.listener = Guarded(*([listener] if listener is not None else []))
+        try:
+            return controller.run()
+        finally:
+            controller.kill()
+            if options.engine is None:
+                engine.close()
+            controller.release()
+
+
+class Controller:
+    """The scheduling loop of one study."""
+
+    def __init__(
+        self, store: Store, study: str, book: Book, options: RunOptions, engine: Engine
+    ) -> None:
+        """Prepare; `run` does the work."""
+        self.listener: Listener = Listener()
+        self._store, self._book = store, book
+        self._options, self._engine = options, engine
+        self._launchpad = Launchpad(store, study, options, engine)
+        self._status = StatusFile(store.study(study) / "status.json", study)
+        self._brake = Brake()
+        self._running: dict[str, Running] = {}
+        self._look_again: dict[str, float] = {}
+        self._losses: dict[str, int] = {}
+        self._spent_seconds = 0.0
+        self._stop_deadline = 0.0
+
+    def run(self) -> Outcome:
+        """Run until nothing runs and nothing more can start."""
+        started = time.monotonic()
+        if self._options.handle_signals:
+            self._brake.install()
+        try:
+            self._find_cached()
+            while True:
+                self._check_limits()
+                self._admit()
+                if not self._running and (self._brake.level or not self._book.waiting()):
+                    break
+                self._wait()
+                self._write_status(STATE_NAMES[self._brake.level])
+        finally:
+            self._brake.uninstall()
+        self._write_status("ended")
+        stopped = self._brake.reason or None
+        seconds = time.monotonic() - started
+        book = self._book
+        return Outcome(dict(book.states), book.failures, book.skipped, stopped, seconds)
+
+    def kill(self) -> None:
+        """Kill what still runs; attempts stay as they are."""
+        for running in self._running.values():
+            self._engine.cancel(running.handle, gently=False)
+
+    def release(self) -> None:
+        """Give up every claim, so that another study can run the jobs."""
+        for running in self._running.values():
+            running.claim.release()
+        self._running.clear()
+
+    def _find_cached(self) -> None:
+        for job in self._book.jobs.values():
+            manifest = self._store.intact(job.stage, job.fingerprint)
+            if manifest is not None:
+                self._found(job, manifest)
+
+    def _found(self, job: Job, manifest: Manifest) -> None:
+        self._book.finish(job, JobState.CACHED)
+        self._status.took(job.stage, manifest.wall_seconds)
+        self.listener.job_cached(job, manifest)
+
+    def _check_limits(self) -> None:
+        options = self._options
+        if options.until is not None and time.time() >= options.until:
+            self._pull(Halt.STOP, "the time is up")
+        spent = self._spent_seconds + sum(
+            time.monotonic() - running.started for running in self._running.values()
+        )
+        if options.budget_seconds is not None and spent >= options.budget_seconds:
+            self._pull(Halt.DRAIN, "the budget is spent")
+        if self._brake.level >= Halt.STOP:
+            self._stop_running()
+
+    def _check_fuse(self) -> None:
+        stages = {name: job.stage for name, job in self._book.jobs.items()}
+        good = (JobState.DONE, JobState.CACHED)
+        succeeded = frozenset(
+            stages[name] for name, state in self._book.states.items() if state in good
+        )
+        failures = [(stages[name], failure) for name, failure in self._book.failures.items()]
+        if reason := blown(failures, succeeded, self._options.fuse):
+            self._pull(Halt.DRAIN, reason)
+
+    def _pull(self, level: Halt, reason: str) -> None:
+        if self._brake.pull(level, reason):
+            logger.warning("%s: %s", STATE_NAMES[level], reason)
+            self.listener.note(f"{STATE_NAMES[level]}: {reason}")
+
+    def _stop_running(self) -> None:
+        now = time.monotonic()
+        self._stop_deadline = self._stop_deadline or now + self._options.stop_seconds
+        at_once = self._brake.level >= Halt.KILL or now > self._stop_deadline
+        for running in self._running.values():
+            if at_once or not running.is_stopping:
+                self._engine.cancel(running.handle, gently=not at_once)
+                running.is_stopping = True
+
+    def _admit(self) -> None:
+        """Start what can start, in the plan's order."""
+        now = time.monotonic()
+        left_out = 0
+        ready = self._book.ready()
+        for job in ready:
+            if self._brake.level or not self._has_room():
+                return
+            if not self._fits(job):
+                left_out += 1
+            elif self._look_again.get(job.fingerprint, 0.0) <= now:
+                if self._engine.capacity(device=job.stage not in WITHOUT_DEVICE) > 0:
+                    self._launch(job)
+        if ready and left_out == len(ready) and not self._running:
+            self._pull(Halt.DRAIN, "nothing that is left would end in time")
+
+    def _has_room(self) -> bool:
+        return any(self._engine.capacity(device=device) > 0 for device in (True, False))
+
+    def _fits(self, job: Job) -> bool:
+        """Tell whether the job is expected to end before the deadline."""
+        until, estimate = self._options.until, self._options.estimate
+        if until is None or estimate is None:
+            return True
+        return time.time() + (estimate(job) or 0.0) <= until
+
+    def _launch(self, job: Job) -> None:
+        result = self._launchpad.launch(job)
+        if isinstance(result, Running):
+            self._book.start(job)
+            self._running[result.handle] = result
+            logger.info("job %s-%s: started", job.stage, result.attempt.name)
+            self.listener.job_started(job, result.attempt.number)
+        elif isinstance(result, Found):
+            if result.recovered:
+                self._committed(job, result.manifest)
+            else:
+                self._found(job, result.manifest)
+        elif isinstance(result, Shared):
+            if job.fingerprint not in self._look_again:
+                self.listener.job_shared(job, result.holder)
+            self._look_again[job.fingerprint] = time.monotonic() + SHARED_SECONDS
+        else:
+            self._give_up(job, result, attempt=0)
+
+    def _wait(self) -> None:
+        if not self._running:
+            time.sleep(min(POLL_SECONDS, SHARED_SECONDS))
+            return
+        words = self._engine.poll(list(self._running), timeout_seconds=POLL_SECONDS)
+        now = time.monotonic()
+        for handle, word in words.items():
+            running = self._running[handle]
+            if running.look(now):
+                self.listener.job_progress(running.job, running.progress)
+            if is_dead(word, running.pulse, stale_seconds=self._options.stale_seconds):
+                self._end(running, word)
+            elif word.state is State.RUNNING:
+                self._check_hung(running)
+
+    def _check_hung(self, running: Running) -> None:
+        silent = running.pulse.silent_seconds
+        if silent >= self._options.stale_seconds and not running.is_hung:
+            self.listener.note(f"{running.attempt.name} has not beaten for {silent:.0f} s")
+        running.is_hung = silent >= self._options.stale_seconds
+        if silent >= self._options.hung_seconds:
+            self._engine.cancel(running.handle, gently=False)
+
+    def _end(self, running: Running, word: Observation) -> None:
+        """Commit or judge an attempt whose process is gone."""
+        del self._running[running.handle]
+        if running.job.stage not in WITHOUT_DEVICE:
+            self._spent_seconds += time.monotonic() - running.started
+        try:
+            kills = (out_of_memory_kills() or 0) - (running.memory_kills or 0)
+            failure = verdict(running.attempt, word, memory_kills=kills)
+            if failure is None:
+                try:
+                    self._committed(running.job, commit(self._store, running.attempt))
+                    running.attempt.drop_bulk()
+                    return
+                except CommitRefused as refusal:
+                    failure = Failure(FailureClass.WORKER_LOST, str(refusal))
+            self._failed(running, failure)
+        finally:
+            running.claim.release()
+
+    def _committed(self, job: Job, manifest: Manifest) -> None:
+        self._book.finish(job, JobState.DONE)
+        self._status.took(job.stage, manifest.wall_seconds)
+        name = f"{job.stage}-{job.fingerprint}"
+        logger.info("job %s: committed (%.1f s)", name, manifest.wall_seconds)
+        self.listener.job_committed(job, manifest)
+
+    def _failed(self, running: Running, failure: Failure) -> None:
+        job, name = running.job, running.job.fingerprint
+        running.attempt.write_verdict(failure.as_json())
+        if failure.kind is FailureClass.WORKER_LOST:
+            self._losses[name] = self._losses.get(name, 0) + 1
+        retried = is_retried(
+            failure,
+            running.config,
+            losses=self._losses.get(name, 0),
+            retries=self._options.retries,
+        )
+        stopped_on_wish = running.is_stopping or self._brake.level > Halt.NONE
+        if retried or (stopped_on_wish and failure.kind is FailureClass.WORKER_LOST):
+            logger.info("job %s-%s: %s", job.stage, running.attempt.name, failure.kind)
+            self._book.back(job)
+            self.listener.job_failed(job, failure, running.attempt.number, True)
+            return
+        self._give_up(job, failure, attempt=running.attempt.number)
+        if failure.kind is FailureClass.DISK_FULL:
+            raise SurroundingsError(failure.message)
+
+    def _give_up(self, job: Job, failure: Failure, *, attempt: int) -> None:
+        skipped = self._book.fail(job, failure)
+        text = f"{failure.kind}: {failure.message}"
+        logger.warning("job %s-%s: failed, %s", job.stage, job.fingerprint, text)
+        self.listener.job_failed(job, failure, attempt, False)
+        for reader in skipped:
+            self.listener.job_skipped(reader, self._book.skipped[reader.fingerprint])
+        self._check_fuse()
+
+    def _write_status(self, state: str) -> None:
+        self._status.write(
+            self._book, self._running.values(), state=state, reason=self._brake.reason
+        )

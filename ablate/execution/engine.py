@@ -1,0 +1,79 @@
+"""What an engine is: it places attempts on hardware; order, retries and verdicts are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class State(StrEnum):
+    """What an engine knows about an attempt."""
+
+    PENDING = "pending"
+    """Not started yet."""
+    RUNNING = "running"
+    """Started, and not known to have ended."""
+    GONE = "gone"
+    """Ended, in whatever way."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """An engine's word about one attempt."""
+
+    state: State
+    """Where it is."""
+    code: int | None = None
+    """Exit status once gone; negative for a signal, None if unknown."""
+    certain: bool = False
+    """The engine saw the process end itself. Without this, a missing heartbeat must agree."""
+    reason: str = ""
+    """The engine's own words."""
+    blameless: bool = False
+    """The engine itself failed, so the job's retries are not touched."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One attempt to run: ``python -m ablate.execution.worker <folder>``, or the same forked."""
+
+    name: str
+    """``<fingerprint>/<number>``: how an engine finds it again."""
+    folder: Path
+    """The attempt's folder; the request is written already."""
+    device: bool
+    """Whether it wants an accelerator where there is one."""
+
+
+class Engine(Protocol):
+    """Places attempts on hardware."""
+
+    name: str
+    """Recorded beside artifacts."""
+
+    def capacity(self, *, device: bool) -> int:
+        """Return how many more attempts of this kind would start at once."""
+
+    def submit(self, submission: Submission) -> str:
+        """Start or queue an attempt; return the handle for the other calls.
+
+        Raises SurroundingsError where nothing can be started at all.
+        """
+
+    def poll(self, handles: Sequence[str], *, timeout_seconds: float) -> Mapping[str, Observation]:
+        """Return the word about each handle, waiting at most so long for a change.
+
+        A handle that is gone keeps its last word until the engine is closed.
+        """
+
+    def cancel(self, handle: str, *, gently: bool) -> None:
+        """Ask an attempt to stop after its next checkpoint, or end it at once."""
+
+    def reattach(self, submission: Submission) -> str | None:
+        """Return the handle of an attempt that a former controller submitted and that lives on."""
+
+    def close(self) -> None:
+        """End what the engine started and cannot live without it."""

@@ -1,0 +1,103 @@
+"""Why an attempt failed, in classes that decide what happens next."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import AblateError, StageError
+
+
+class FailureClass(StrEnum):
+    """What kind of reason ended an attempt."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    """Tried again with half the micro-batch."""
+    NON_FINITE_LOSS = "non_finite_loss"
+    """The same again would give the same; the record stays."""
+    BAD_DATA = "bad_data"
+    """The input must change."""
+    PREEMPTED = "preempted"
+    """Asked to stop, after a checkpoint; no fault of the job."""
+    WORKER_LOST = "worker_lost"
+    """The process vanished without a word; tried again."""
+    SURROUNDINGS = "surroundings"
+    """A missing model, file or permission."""
+    DISK_FULL = "disk_full"
+    """Ends the study: every other job would fail on it too."""
+    BUG = "bug"
+    """Everything else."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How an attempt ended badly."""
+
+    kind: FailureClass
+    """Class."""
+    message: str
+    """What was found, in one line."""
+
+    def as_json(self) -> dict[str, str]:
+        """Return the fields for a JSON file."""
+        return {key: str(value) for key, value in asdict(self).items()}
+
+    def signature(self) -> tuple[str, str]:
+        """Return class and message without its numbers, equal for equal causes."""
+        return self.kind.value, re.sub(r"\d+", "#", self.message)
+
+
+def failure_from(record: Any) -> Failure:
+    """Read a record that `Failure.as_json` made; an unreadable one is a lost worker."""
+    if isinstance(record, Mapping) and record.get("kind") in set(FailureClass):
+        return Failure(FailureClass(record["kind"]), str(record.get("message", "")))
+    return Failure(FailureClass.WORKER_LOST, "the exit record cannot be read")
+
+
+def classify(error: BaseException, folder: Path) -> Failure:
+    """Return the failure that ``error`` stands for; ``folder`` is where the job writes."""
+    message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    if isinstance(error, StageError):
+        known = error.kind in set(FailureClass)
+        return Failure(FailureClass(error.kind) if known else FailureClass.BUG, str(error))
+    if isinstance(error, AblateError):
+        full = isinstance(error.__cause__, OSError) and _is_disk_full(error.__cause__, folder)
+        kind = FailureClass.DISK_FULL if full else FailureClass.SURROUNDINGS
+        return Failure(kind, str(error))
+    if _is_out_of_memory(error):
+        return Failure(FailureClass.OUT_OF_MEMORY, message)
+    if _is_disk_full(error, folder):
+        return Failure(FailureClass.DISK_FULL, f"{folder}: the disk is full ({message})")
+    return Failure(FailureClass.BUG, message)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch is not imported here: its error is known by name. Its CPU allocator raises a plain
+    # RuntimeError.
+    names = {cls.__name__ for cls in type(error).__mro__}
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or "OutOfMemoryError" in names
+        or ("DefaultCPUAllocator" in text and "allocate memory" in text)
+    )
+
+
+def _is_disk_full(error: BaseException, folder: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if "os error 28" in str(error) or "No space left on device" in str(error):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    # torch.save turns a failed write into a RuntimeError without the system's reason.
+    try:
+        return os.statvfs(folder).f_bavail == 0
+    except OSError:
+        return False

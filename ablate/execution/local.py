@@ -1,0 +1,167 @@
+"""The local engine: slots on this machine, one process a job, no engine to install."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.errors import SurroundingsError
+from ablate.execution.devices import available_cores, available_devices
+from ablate.execution.engine import Observation, State, Submission
+from ablate.execution.environment import device_environment, job_environment
+from ablate.execution.launchers import Ended, ForkLauncher, Launcher, SpawnLauncher
+
+logger = logging.getLogger(__name__)
+
+SERVER_DEATHS = 20
+"""Deaths of the fork server in a row, no job ending between them, after which we give up."""
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """How the local engine starts jobs."""
+
+    slots: int | None = None
+    """Jobs at a time; None takes one per core."""
+    devices: tuple[str, ...] | None = None
+    """Accelerators, one job each; None asks the driver."""
+    threads: int = 1
+    """Threads of a job."""
+    style: str = "fork" if sys.platform == "linux" else "spawn"
+    """``fork`` from a warm server, or ``spawn`` a fresh interpreter per job."""
+    preload: tuple[str, ...] = ()
+    """Modules the fork server imports."""
+    network: bool = False
+    """Let jobs ask the model hub."""
+    python_path: tuple[str, ...] = ()
+    """Folders that jobs import from besides the installed packages."""
+    log: Path | None = None
+    """Where the fork server writes."""
+
+
+@dataclass
+class _Running:
+    submission: Submission
+    device: str | None
+    launcher: Launcher | None = None
+
+
+class LocalEngine:
+    """Runs attempts on this machine; see `ablate.execution.engine.Engine`."""
+
+    name = "local"
+
+    def __init__(self, options: LocalOptions) -> None:
+        """Find cores and accelerators; nothing is started before the first job."""
+        self._options = options
+        self._slots = options.slots or available_cores()
+        devices = available_devices() if options.devices is None else options.devices
+        self._has_devices = bool(devices)
+        self._free_devices = list(devices)
+        self._environment = job_environment(
+            threads=options.threads, network=options.network, python_path=options.python_path
+        )
+        self._fork: ForkLauncher | None = None
+        self._spawn: SpawnLauncher | None = None
+        self._may_fork = options.style == "fork"
+        self._running: dict[str, _Running] = {}
+        self._gone: dict[str, Observation] = {}
+        self._deaths = 0
+
+    @property
+    def threads(self) -> int:
+        """Threads of a job."""
+        return self._options.threads
+
+    def capacity(self, *, device: bool) -> int:
+        """Return free device slots, or free core slots where there is no device to ask for."""
+        if device and self._has_devices:
+            return len(self._free_devices)
+        on_cores = sum(running.device is None for running in self._running.values())
+        return self._slots - on_cores
+
+    def submit(self, submission: Submission) -> str:
+        """Start the attempt's worker."""
+        launcher = self._launcher()
+        wants = submission.device and self._has_devices
+        device = self._free_devices.pop(0) if wants else None
+        self._running[submission.name] = running = _Running(submission, device)
+        self._start(running, launcher)
+        return submission.name
+
+    def poll(self, handles: Sequence[str], *, timeout_seconds: float) -> Mapping[str, Observation]:
+        """Return the word about each handle."""
+        launchers = self._launchers()
+        known = any(handle in self._gone for handle in handles)
+        for launcher in launchers:
+            for ended in launcher.wait(0.0 if known else timeout_seconds / len(launchers)):
+                self._end(ended)
+        return {handle: self._word(handle) for handle in handles}
+
+    def cancel(self, handle: str, *, gently: bool) -> None:
+        """Send SIGTERM, which workers take as a wish, or SIGKILL."""
+        running = self._running.get(handle)
+        if running is not None and running.launcher is not None:
+            running.launcher.signal(handle, signal.SIGTERM if gently else signal.SIGKILL)
+
+    def reattach(self, submission: Submission) -> str | None:
+        """Return None: a local worker dies with its controller."""
+        return None
+
+    def close(self) -> None:
+        """Kill every worker and the server."""
+        for launcher in self._launchers():
+            launcher.close()
+        self._fork = self._spawn = None
+        self._running.clear()
+
+    def failed_imports(self) -> Mapping[str, str]:
+        """Return what the fork server could not import, with the reasons."""
+        return self._fork.failed_imports if self._fork else {}
+
+    def _word(self, handle: str) -> Observation:
+        if handle in self._running:
+            return Observation(State.RUNNING)
+        unknown = Observation(State.GONE, certain=True, reason="not of this engine")
+        return self._gone.get(handle, unknown)
+
+    def _launchers(self) -> list[Launcher]:
+        return [launcher for launcher in (self._fork, self._spawn) if launcher is not None]
+
+    def _launcher(self) -> Launcher:
+        if not self._may_fork:
+            self._spawn = self._spawn or SpawnLauncher(self._environment)
+            return self._spawn
+        options = self._options
+        if self._deaths >= SERVER_DEATHS:
+            raise SurroundingsError(
+                f"local engine: the fork server died {self._deaths} times in a row; see "
+                f"{options.log}. Run with the spawn style, or find out what kills it."
+            )
+        if self._fork is None or self._fork.dead:
+            self._fork = ForkLauncher(options.preload, self._environment, options.log)
+        return self._fork
+
+    def _start(self, running: _Running, launcher: Launcher) -> None:
+        running.launcher = launcher
+        environment = device_environment(running.device)
+        launcher.start(running.submission.name, running.submission.folder, environment)
+
+    def _end(self, ended: Ended) -> None:
+        if ended.refused:
+            # Not the job's fault: forking is unsafe here, so from now on nothing is forked.
+            logger.warning("forking is unsafe, spawning from now on: %s", ended.refused)
+            self._may_fork = False
+            self._start(self._running[ended.handle], self._launcher())
+            return
+        running = self._running.pop(ended.handle)
+        if running.device is not None:
+            self._free_devices.append(running.device)
+        died = isinstance(running.launcher, ForkLauncher) and running.launcher.dead
+        self._deaths = self._deaths + 1 if died else 0
+        reason = "the fork server died" if died else ""
+        self._gone[ended.handle] = Observation(State.GONE, ended.code, True, reason, died)

@@ -1,0 +1,172 @@
+"""Run one attempt, in a process of its own.
+
+The worker writes only inside its attempt's folder; ``exit.json`` is its last act. It never
+commits: the controller does, once this process is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import StageError
+from ablate.execution.beat import EXIT_DISK_FULL, Heart
+from ablate.execution.failures import FailureClass, classify
+from ablate.execution.lifeline import hold_lifeline
+from ablate.execution.numerics import numerics
+from ablate.execution.stages import load_entry_point
+from ablate.plan.fingerprint import fingerprint
+from ablate.spec.stages import CONFIG_CLASSES
+from ablate.store.attempts import Attempt
+from ablate.store.files import sha256, sync_tree, tree_files, write_json
+from ablate.store.layout import Store
+from ablate.store.manifest import MANIFEST
+from ablate.store.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+LARGE_BYTES = 1 << 20
+"""Files from this size on are flushed to disk by the worker."""
+
+
+class Stop:
+    """Whether this process was asked to stop at its next checkpoint."""
+
+    def __init__(self) -> None:
+        """Listen to SIGTERM from now on."""
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+
+
+def run_attempt(folder: Path) -> int:
+    """Run the attempt in ``folder`` to its end; return the exit status of the process."""
+    attempt = Attempt(folder)
+    request = attempt.request()
+    if request is None:
+        return 1
+    # A worker is a process of its own and its standard error is the attempt's log.
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
+    clock, started = time.monotonic(), time.time()
+    stop = Stop()
+    record: dict[str, Any] = {"attempt": attempt.number, "fingerprint": request["fingerprint"]}
+    workspace: Workspace | None = None
+    heart: Heart | None = None
+    try:
+        heart = Heart(
+            attempt, every_seconds=request["beat_seconds"], stale_seconds=request["stale_seconds"]
+        )
+        workspace = _workspace(attempt, request, heart, stop)
+        _run_stage(workspace, request)
+        record |= {"status": "ok", "failure": None, "files": _seal(workspace.output)}
+    except BaseException as error:  # A job's failure must not end the study.
+        traceback.print_exc()
+        failure = classify(error, attempt.folder)
+        record |= {"status": "failed", "failure": failure.as_json(), "files": {}}
+    if heart is not None:
+        heart.stop()
+    record |= {"started": started, "ended": time.time(), "wall_seconds": time.monotonic() - clock}
+    return _finish(attempt, record, workspace, request)
+
+
+def _finish(
+    attempt: Attempt, record: dict[str, Any], workspace: Workspace | None, request: dict[str, Any]
+) -> int:
+    record["timings"] = dict(workspace.timings) if workspace else {}
+    record["counts"] = dict(workspace.counts) if workspace else {}
+    record["numerics"] = numerics(request["threads"], workspace.numerics if workspace else {})
+    try:
+        # Not durable: the controller makes the artifact so, and a power cut ends it as well.
+        write_json(attempt.exit_file, record, durable=False)
+    except OSError as error:
+        traceback.print_exc()
+        full = classify(error, attempt.folder).kind is FailureClass.DISK_FULL
+        return EXIT_DISK_FULL if full else 1
+    return 0 if record["status"] == "ok" else 1
+
+
+def _workspace(attempt: Attempt, request: Mapping[str, Any], heart: Heart, stop: Stop) -> Workspace:
+    store = Store(attempt.root)
+    config = CONFIG_CLASSES[request["config_class"]].model_validate(request["config"])
+    inputs = request["inputs"]
+    upstream = {role: item["fingerprint"] for role, item in inputs.items()}
+    if (found := fingerprint(request["stage"], config, upstream)) != request["fingerprint"]:
+        raise RuntimeError(f"the request describes job {found}, not {request['fingerprint']}")
+
+    def report(event: Mapping[str, Any]) -> None:
+        if event.get("event") == "progress":
+            heart.progress({key: event[key] for key in ("done", "total")})
+            return
+        with open(attempt.events, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": time.time(), **event}) + "\n")
+        if event.get("event") == "checkpoint" and stop.asked:
+            raise StageError("stopped after a checkpoint, as asked", kind="preempted")
+
+    return Workspace(
+        stage=request["stage"],
+        config=config,
+        inputs={
+            role: store.artifact(item["stage"], item["fingerprint"])
+            for role, item in inputs.items()
+        },
+        output=attempt.work,
+        scratch=attempt.scratch,
+        fingerprint=request["fingerprint"],
+        report=report,
+    )
+
+
+def _run_stage(workspace: Workspace, request: Mapping[str, Any]) -> None:
+    run = load_entry_point(request["entry"])
+    _seed_globals(workspace.fingerprint, request["threads"])
+    workspace.report({"event": "started", "pid": os.getpid()})
+    run(workspace)
+
+
+def _seed_globals(fingerprint: str, threads: int) -> None:
+    """Seed the global generators, which forked siblings would otherwise share.
+
+    Stages draw from generators of their own; this keeps a library that does not from making
+    results depend on the engine.
+    """
+    seed = int(fingerprint, 16) % 2**32
+    random.seed(seed)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(seed)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)
+        torch.manual_seed(seed)
+
+
+def _seal(output: Path) -> dict[str, dict[str, Any]]:
+    """Return size and hash of every file of the output."""
+    files = tree_files(output)
+    if MANIFEST in files:
+        raise RuntimeError(f"{MANIFEST} is the store's own; the stage must name its file otherwise")
+    # Written out here, in parallel, so that the controller's own turn at it is short.
+    sync_tree(output, least_bytes=LARGE_BYTES)
+    return {
+        name: {"size": path.stat().st_size, "sha256": sha256(path)} for name, path in files.items()
+    }
+
+
+def main() -> int:
+    """Run the attempt named on the command line; end with the process that started this one."""
+    hold_lifeline()
+    return run_attempt(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

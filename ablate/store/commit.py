@@ -1,0 +1,84 @@
+"""Turn the output of a finished attempt into an artifact."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from typing import Any
+
+from ablate.store.attempts import Attempt
+from ablate.store.files import surroundings, sync_folder, sync_tree, write_json
+from ablate.store.layout import Store
+from ablate.store.manifest import MANIFEST, FileEntry, Manifest, damage
+
+logger = logging.getLogger(__name__)
+
+
+class CommitRefused(Exception):
+    """The attempt's folder does not hold what its exit record says."""
+
+
+def commit(store: Store, attempt: Attempt) -> Manifest:
+    """Move a finished attempt's output into place and return the artifact's manifest.
+
+    The caller knows that the process is gone: a late writer's open file would still be written
+    to after the move. The first commit of a fingerprint wins, and its manifest is returned.
+    Raises CommitRefused where the attempt did not succeed, was superseded, or its files differ
+    from the hashes it gave; SurroundingsError where the disk does not allow it.
+    """
+    request, ended = attempt.request(), attempt.exit()
+    if request is None or ended is None or ended.get("status") != "ok":
+        raise CommitRefused(f"{attempt.name}: no record of success")
+    if ended.get("attempt") != attempt.number or store.attempts(attempt.fingerprint)[-1] != attempt:
+        raise CommitRefused(f"{attempt.name}: superseded by a later attempt")
+    manifest = _manifest(attempt, request, ended)
+    # Left by a controller that died right here.
+    (attempt.work / f"{MANIFEST}.partial").unlink(missing_ok=True)
+    if (problem := damage(attempt.work, manifest.files, hashes=True)) is not None:
+        raise CommitRefused(f"{attempt.name}: {problem}")
+    with surroundings(attempt.work):
+        write_json(attempt.work / MANIFEST, manifest.as_json(), durable=False)
+        sync_tree(attempt.work)
+    return _move(store, attempt, manifest)
+
+
+def _move(store: Store, attempt: Attempt, manifest: Manifest) -> Manifest:
+    target = store.artifact(manifest.stage, manifest.fingerprint)
+    with surroundings(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.rename(attempt.work, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            sync_folder(target.parent)
+            return manifest
+    first = store.intact(manifest.stage, manifest.fingerprint)
+    if first is None:  # What stood there was damaged and is in the trash now.
+        return _move(store, attempt, manifest)
+    if first.files != manifest.files:
+        logger.warning("%s was computed twice with different bytes; first kept", attempt.name)
+    return first
+
+
+def _manifest(attempt: Attempt, request: dict[str, Any], ended: dict[str, Any]) -> Manifest:
+    return Manifest(
+        fingerprint=request["fingerprint"],
+        stage=request["stage"],
+        config_class=request["config_class"],
+        config=request["config"],
+        inputs={role: item["fingerprint"] for role, item in request["inputs"].items()},
+        files={name: FileEntry(**entry) for name, entry in ended["files"].items()},
+        attempt=attempt.number,
+        engine=request["engine"],
+        study=request["study"],
+        code=request["code"],
+        started=ended["started"],
+        ended=ended["ended"],
+        wall_seconds=ended["wall_seconds"],
+        numerics=ended["numerics"],
+        timings=ended["timings"],
+        counts=ended["counts"],
+    )

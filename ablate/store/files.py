@@ -1,0 +1,119 @@
+"""Small durable file operations: written whole or not at all, and read without surprises."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import SurroundingsError
+
+REMEDIES = {
+    errno.ENOSPC: "the disk is full. Free some space and run the same command again.",
+    errno.EDQUOT: "the disk quota is used up. Free some space and run the same command again.",
+    errno.EROFS: "the file system is read-only. Choose another store or remount it.",
+    errno.EACCES: "permission is denied. Choose another store or change its permissions.",
+    errno.EPERM: "permission is denied. Choose another store or change its permissions.",
+    errno.ENOTDIR: "a file is where a folder is needed. Remove it or choose another store.",
+    errno.EEXIST: "a file is where a folder is needed. Remove it or choose another store.",
+    errno.EIO: "the disk reports an input/output error. Check the disk.",
+    errno.ENOLCK: "the file system has no locks. Put the store on a local disk.",
+    errno.EMFILE: "too many files are open. Raise the limit with `ulimit -n`.",
+}
+"""What the user can do about an operating system error, by number."""
+
+
+@contextmanager
+def surroundings(path: Path) -> Iterator[None]:
+    """Turn an operating system error that the user can mend into a SurroundingsError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        raise SurroundingsError(f"{error.filename or path}: {REMEDIES[error.errno]}") from error
+
+
+def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace ``path`` by ``data``: a reader or a crash meets the old bytes or the new ones.
+
+    With ``durable`` the bytes and the name survive a power cut.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, value: object, *, durable: bool = True) -> None:
+    """Replace ``path`` atomically by the JSON text of ``value``; NaN is refused."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    write_atomic(path, text.encode(), durable=durable)
+
+
+def read_json(path: Path) -> Any:
+    """Return the value in ``path``, or None where the file is missing or torn."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path, *, least_bytes: int = 0) -> None:
+    """Make every file and name below ``folder`` survive a power cut.
+
+    With ``least_bytes`` only the bytes of files of at least this size.
+    """
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(parent, name)
+            if path.stat().st_size >= least_bytes:
+                sync_folder(path)  # fsync takes a file as well as a folder
+        if not least_bytes:
+            sync_folder(Path(parent))
+
+
+def tree_files(folder: Path) -> dict[str, Path]:
+    """Return every regular file below ``folder`` by its POSIX path relative to it, sorted.
+
+    Raises ValueError at a link or a special file: its content is not the folder's own.
+    """
+    found: dict[str, Path] = {}
+    for parent, folders, names in os.walk(folder):
+        for name in [*names, *(name for name in folders if Path(parent, name).is_symlink())]:
+            path = Path(parent, name)
+            relative = path.relative_to(folder).as_posix()
+            if path.is_symlink() or not path.is_file():
+                raise ValueError(f"{relative}: not a regular file; an artifact holds only those")
+            found[relative] = path
+    return dict(sorted(found.items()))

@@ -1,0 +1,109 @@
+"""Where everything is: files are the truth.
+
+``<store>/artifacts/<stage>/<fingerprint>/``    immutable, exists only if committed
+``<store>/attempts/<fingerprint>/<n>/``         request, heartbeat, events, log, exit, work, scratch
+``<store>/studies/<name>/``                     study file, plan, lease, status
+``<store>/trash/``                              what was set aside; safe to delete
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+from ablate.errors import SurroundingsError
+from ablate.store.attempts import Attempt, attempts_in
+from ablate.store.files import surroundings
+from ablate.store.locks import Lock
+from ablate.store.manifest import Manifest, damage, read_manifest
+
+logger = logging.getLogger(__name__)
+
+
+class Store:
+    """Artifacts, attempts and studies below one folder, shared by any number of studies."""
+
+    def __init__(self, root: Path | str) -> None:
+        """Name the folder; `create` makes it."""
+        self.root = Path(root).absolute()
+
+    def create(self) -> None:
+        """Make the folders.
+
+        Raises SurroundingsError where that is impossible, or where an artifact could not be
+        renamed into place because the folders lie on different file systems.
+        """
+        with surroundings(self.root):
+            for name in ("artifacts", "attempts", "studies", "trash"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+        devices = {os.stat(self.root / name).st_dev for name in ("artifacts", "attempts", "trash")}
+        if len(devices) > 1:
+            raise SurroundingsError(
+                f"{self.root}: artifacts, attempts and trash lie on different file systems; "
+                "one is needed, because results are renamed into place. Move them together."
+            )
+
+    def artifact(self, stage: str, fingerprint: str) -> Path:
+        """Return the folder of an artifact, committed or not."""
+        return self.root / "artifacts" / stage / fingerprint
+
+    def has(self, stage: str, fingerprint: str) -> bool:
+        """Tell whether an artifact is committed and every file has its size."""
+        manifest = self.manifest(stage, fingerprint)
+        folder = self.artifact(stage, fingerprint)
+        return manifest is not None and damage(folder, manifest.files, hashes=False) is None
+
+    def manifest(self, stage: str, fingerprint: str) -> Manifest | None:
+        """Return an artifact's record; None where it is missing or unreadable."""
+        return read_manifest(self.artifact(stage, fingerprint))
+
+    def intact(self, stage: str, fingerprint: str, *, hashes: bool = False) -> Manifest | None:
+        """Return the record of an artifact that is whole; move a damaged one to the trash.
+
+        A damaged artifact is a lost cache: it costs a recompute, never a wrong number.
+        """
+        folder = self.artifact(stage, fingerprint)
+        if not folder.exists():
+            return None
+        manifest = read_manifest(folder)
+        if manifest is None or (manifest.stage, manifest.fingerprint) != (stage, fingerprint):
+            problem: str | None = "no readable manifest of its own"
+        else:
+            problem = damage(folder, manifest.files, hashes=hashes)
+        if problem is None:
+            return manifest
+        logger.warning("artifact %s-%s is damaged (%s); recomputing", stage, fingerprint, problem)
+        self.discard(folder)
+        return None
+
+    def discard(self, folder: Path) -> None:
+        """Move a folder to the trash; it vanishes from its place in one step."""
+        target = self.root / "trash" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+        with surroundings(folder):
+            os.rename(folder, target)
+
+    def empty_trash(self) -> None:
+        """Delete what was set aside."""
+        for entry in (self.root / "trash").iterdir():
+            shutil.rmtree(entry, ignore_errors=True)
+
+    def attempts(self, fingerprint: str) -> list[Attempt]:
+        """Return the attempts of a job, oldest first."""
+        return attempts_in(self.job(fingerprint))
+
+    def job(self, fingerprint: str) -> Path:
+        """Return the folder of a job's attempts."""
+        return self.root / "attempts" / fingerprint
+
+    def claim(self, fingerprint: str) -> Lock:
+        """Return the lock that says which controller runs a job."""
+        with surroundings(self.job(fingerprint)):
+            self.job(fingerprint).mkdir(parents=True, exist_ok=True)
+        return Lock(self.job(fingerprint) / "claim")
+
+    def study(self, name: str) -> Path:
+        """Return the folder of a study."""
+        return self.root / "studies" / name
