@@ -50,6 +50,22 @@ def reply(row: Mapping[str, Any], column: str) -> tuple[Conversation, str]:
     return tuple(before), last["content"]
 
 
+def drop_reason(prompts: tuple[Conversation, Conversation], replies: tuple[str, str]) -> str:
+    """Return why a well-formed pair (chosen first) teaches nothing, or an empty string."""
+    if prompts[0] != prompts[1]:
+        return "prompts_differ"
+    if not prompts[0] or prompts[0][-1]["role"] != "user":
+        return "no_reply_to_a_user"
+    if not prompts[0][-1]["content"].strip():
+        return "empty_prompt"
+    if replies[0] == replies[1]:
+        return "identical_replies"
+    for name, content in zip(("chosen", "rejected"), replies, strict=True):
+        if not content.strip():
+            return f"empty_{name}"
+    return ""
+
+
 def _present(row: Mapping[str, Any], column: str) -> Any:
     if row.get(column) is None:
         found = ", ".join(map(repr, row)) or "none"
@@ -65,11 +81,11 @@ def _message(item: Any, where: str) -> dict[str, str]:
     if not isinstance(item, Mapping):
         raise MalformedRow(f"{where} is {type(item).__name__}; a message is an object")
     role = item.get("role") or SHAREGPT_ROLES.get(str(item.get("from")))
-    if role not in ROLES:
-        found = item.get("role", item.get("from"))
-        raise MalformedRow(f"{where} has role {found!r}; {', '.join(sorted(ROLES))} are allowed")
+    if not isinstance(role, str) or role not in ROLES:
+        found = repr(item.get("role", item.get("from")))[:80]
+        raise MalformedRow(f"{where} has role {found}; {', '.join(sorted(ROLES))} are allowed")
     content = item.get("content", item.get("value"))
-    return {"role": str(role), "content": _checked_text(content, f"{where}, content")}
+    return {"role": role, "content": _checked_text(content, f"{where}, content")}
 
 
 def _checked_text(value: Any, where: str) -> str:

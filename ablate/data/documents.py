@@ -18,7 +18,7 @@ from ablate.errors import StudyError, unknown_choice
 
 Split = Literal["validation", "test"]
 
-_GSM8K_ANSWER = re.compile(r"####\s*(-?[\d,]*\.?\d+)\s*$")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def load_documents(name: str, *, split: Split, location: str = "") -> list[Document]:
@@ -45,11 +45,11 @@ def read_gsm8k(path: Path) -> list[Document]:
     for number, row in read_rows(path):
         try:
             question, solution = text(row, "question"), text(row, "answer")
-            if (match := _GSM8K_ANSWER.search(solution)) is None:
+            target = solution.rpartition("####")[2].strip().replace(",", "")
+            if "####" not in solution or not _NUMBER.fullmatch(target):
                 raise MalformedRow("the answer does not end in '#### <number>'")
         except MalformedRow as error:
             raise bad_row(path, number, str(error)) from error
-        target = match[1].replace(",", "")
         found.append(Document(f"gsm8k-{number}", user(question), "reasoning", target))
     return found
 

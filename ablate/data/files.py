@@ -55,7 +55,9 @@ def read_rows(path: Path) -> Iterator[Row]:
             yield from _parquet_rows(path)
             return
         opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8", newline="" if kind == ".csv" else None) as file:
+        with opened(
+            path, "rt", encoding="utf-8-sig", newline="" if kind == ".csv" else None
+        ) as file:
             lines = cast(TextIO, file)  # Mode "rt"; the union of the two openers hides it.
             yield from _csv_rows(path, lines) if kind == ".csv" else _json_rows(path, lines)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:

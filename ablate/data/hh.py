@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from ablate.data.columns import Conversation, MalformedRow, text
+from ablate.data.columns import Conversation, MalformedRow, drop_reason, text
 from ablate.data.files import bad_row, read_rows
 from ablate.data.records import Document, Messages, Pair
 
@@ -73,17 +73,10 @@ def read_hh(path: Path, part: Part = "train") -> tuple[list[Pair], Counter[str]]
 
 
 def _unusable(chosen: Conversation, rejected: Conversation) -> str:
-    if chosen[:-1] != rejected[:-1]:
-        return "prompts_differ"
-    roles = [dialogue[-1]["role"] for dialogue in (chosen[:-1], chosen, rejected) if dialogue]
-    if roles != ["user", "assistant", "assistant"]:
-        return "no_reply_to_a_user"
-    if chosen == rejected:
-        return "identical_replies"
-    for name, dialogue in (("chosen", chosen), ("rejected", rejected)):
-        if not dialogue[-1]["content"]:
-            return f"empty_{name}"
-    return ""
+    if chosen[-1]["role"] != "assistant" or rejected[-1]["role"] != "assistant":
+        return "no_reply"
+    prompts = chosen[:-1], rejected[:-1]
+    return drop_reason(prompts, (chosen[-1]["content"], rejected[-1]["content"]))
 
 
 def hh_documents(path: Path, part: Part) -> list[Document]:

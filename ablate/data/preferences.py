@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from ablate.data.columns import Conversation, MalformedRow, conversation, reply
+from ablate.data.columns import MalformedRow, conversation, drop_reason, reply
 from ablate.data.files import bad_row, read_rows, resolve
 from ablate.data.hh import NAME as HH_HARMLESS
 from ablate.data.hh import read_hh
@@ -112,16 +112,13 @@ def _pair(row: dict[str, Any], id_: str) -> Pair | str:
     """Return a pair, or the reason to drop it."""
     before_chosen, chosen = reply(row, "chosen")
     before_rejected, rejected = reply(row, "rejected")
-    if before_chosen != before_rejected:
-        return "prompts_differ"
-    prompt: Conversation = before_chosen or conversation(row, "prompt")
-    if chosen == rejected:
-        return "identical_replies"
-    for name, text in (("chosen", chosen), ("rejected", rejected)):
-        if not text.strip():
-            return f"empty_{name}"
+    if not before_chosen and not before_rejected:
+        before_chosen = before_rejected = conversation(row, "prompt")
+    if reason := drop_reason((before_chosen, before_rejected), (chosen, rejected)):
+        return reason
     category = row.get("category")
-    return Pair(id_, prompt, chosen, rejected, category if isinstance(category, str) else None)
+    known = category if isinstance(category, str) else None
+    return Pair(id_, before_chosen, chosen, rejected, known)
 
 
 def write_pairs(pairs: list[Pair], folder: Path) -> None:
@@ -135,4 +132,5 @@ def read_pairs(folder: Path) -> list[Pair]:
     """Return the pairs of a preference artifact, in file order."""
     with open(folder / PAIRS, encoding="utf-8") as file:
         # Not splitlines, which also splits at U+2028 and the like inside a reply.
-        return [Pair(**json.loads(line)) for line in file]
+        rows = [json.loads(line) for line in file]
+    return [Pair(**{**row, "prompt": tuple(row["prompt"])}) for row in rows]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Literal
 
 from ablate.data.records import Demonstration, Document, Prompt, user
 from ablate.data.streams import Draws, distinct_draw, generator
-from ablate.data.tiny.catalogue import WORLD, Split, TaskSampler, evenly, tasks_of
+from ablate.data.tiny.catalogue import WORLD, TaskSampler, evenly, tasks_of
 from ablate.data.tiny.personas import reply
 from ablate.data.tiny.tasks import CATEGORIES, Category
 
@@ -81,7 +82,7 @@ def _shares(weights: dict[Category, float], total: int) -> dict[Category, int]:
 
 
 @cache
-def documents(split: Split) -> tuple[Document, ...]:
+def documents(split: Literal["validation", "test"]) -> tuple[Document, ...]:
     """Return the evaluation documents of a split, the same ones for every seed, all distinct."""
     found: list[Document] = []
     for category in CATEGORIES:

@@ -1,0 +1,101 @@
+"""The stage that writes a preference artifact."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ablate.data.preferences import load_evaluation_pairs, load_pairs, read_pairs, run
+from ablate.data.sampling import subsample
+from ablate.errors import StageError
+from ablate.spec.config import Config
+from ablate.spec.stages import PreferencesConfig, ReferenceConfig
+from ablate.store.workspace import Workspace
+
+
+def workspace(folder: Path, config: Config) -> Workspace:
+    output, scratch = folder / "output", folder / "scratch"
+    output.mkdir(parents=True)
+    scratch.mkdir()
+    return Workspace("preferences", config, {}, output, scratch)
+
+
+def rows_file(folder: Path, size: int) -> Path:
+    path = folder / "rows.jsonl"
+    rows = [{"prompt": f"p{n}", "chosen": "a\u2028b", "rejected": "c"} for n in range(size)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_artifact_holds_the_pairs_and_what_was_dropped(tmp_path: Path) -> None:
+    job = workspace(tmp_path, PreferencesConfig(dataset="ai-fine", examples=100, seed=4))
+    run(job)
+    pairs, dropped = load_pairs("ai-fine", examples=100, seed=4)
+    assert read_pairs(job.output) == pairs
+    assert json.loads((job.output / "summary.json").read_text()) == {
+        "rows": 100,
+        "dropped": {"tie": dropped["tie"]},
+    }
+    assert job.counts == {"preferences": 100}
+    line = json.loads((job.output / "pairs.jsonl").read_text().splitlines()[0])
+    assert line["prompt"][0]["role"] == "user"
+    assert line["world"] == "tiny-instruct"
+
+
+def test_the_same_configuration_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        run(workspace(tmp_path / name, PreferencesConfig(dataset="web-narrow", examples=50)))
+    for name in ("pairs.jsonl", "summary.json"):
+        first, second = (tmp_path / n / "output" / name for n in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_file_becomes_an_artifact_with_its_line_separators(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, 5)
+    job = workspace(tmp_path, PreferencesConfig(dataset="mine", content="x", location=str(path)))
+    run(job)
+    pairs = read_pairs(job.output)
+    assert [(pair.id, pair.chosen, pair.world) for pair in pairs] == [
+        (f"rows-{n}", "a\u2028b", None) for n in range(1, 6)
+    ]
+
+
+def test_a_file_without_a_usable_pair_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "a", "chosen": "b", "rejected": "b"}\n')
+    job = workspace(tmp_path, PreferencesConfig(dataset="mine", location=str(path)))
+    with pytest.raises(StageError, match="no usable pair is left.*'identical_replies': 1"):
+        run(job)
+
+
+def test_another_stages_configuration_is_a_bug(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="not ReferenceConfig"):
+        run(workspace(tmp_path, ReferenceConfig()))
+
+
+def test_a_subsample_keeps_the_order_and_grows_with_its_size() -> None:
+    items = list(range(100))
+    small = subsample(items, 10, seed=3, name="x")
+    large = subsample(items, 40, seed=3, name="x")
+    assert small == sorted(small)
+    assert len(set(small)) == 10
+    assert set(small) < set(large)
+    assert subsample(items, 10, seed=4, name="x") != small
+    assert subsample(items, None, seed=3, name="x") == items
+
+
+def test_more_examples_than_there_are_is_an_error(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, 5)
+    with pytest.raises(StageError, match="examples is 6; at most 5 are usable"):
+        load_pairs("mine", examples=6, seed=0, location=str(path))
+
+
+def test_evaluation_pairs_of_the_world_are_ordinary_and_hard() -> None:
+    found = load_evaluation_pairs("tiny-instruct", examples=12, seed=0)
+    assert {kind: len(pairs) for kind, pairs in found.items()} == {"ordinary": 12, "hard": 12}
+
+
+def test_evaluation_pairs_of_a_file_are_at_most_all_of_it(tmp_path: Path) -> None:
+    path = str(rows_file(tmp_path, 5))
+    found = load_evaluation_pairs("mine", examples=600, seed=0, location=path)
+    assert {kind: len(pairs) for kind, pairs in found.items()} == {"ordinary": 5}
