@@ -1,0 +1,118 @@
+"""Every field of every stage that a study may set, by its dotted path."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from ablate.spec.config import Config
+from ablate.spec.messages import value_message
+from ablate.spec.stages import (
+    DpoConfig,
+    EmbeddedModelConfig,
+    EvaluationConfig,
+    ImportedModelConfig,
+    LoraConfig,
+    PpoConfig,
+    PreferencesConfig,
+    RewardEvaluationConfig,
+    RewardModelConfig,
+    SftConfig,
+)
+
+SECTIONS: dict[str, tuple[type[Config], ...]] = {
+    "model": (EmbeddedModelConfig, ImportedModelConfig),
+    "sft": (SftConfig,),
+    "preferences": (PreferencesConfig,),
+    "reward_model": (RewardModelConfig,),
+    "policy": (DpoConfig, PpoConfig),
+    "dpo": (DpoConfig,),
+    "ppo": (PpoConfig,),
+    "evaluation": (EvaluationConfig,),
+    "reward_evaluation": (RewardEvaluationConfig,),
+}
+"""Sections of ``base`` and the classes that their fields belong to."""
+
+ALGORITHMS: dict[str, type[DpoConfig] | type[PpoConfig]] = {"dpo": DpoConfig, "ppo": PpoConfig}
+"""Configuration class by the value of ``algorithm``."""
+
+ALIASES = {
+    "preferences.dataset": "dataset",
+    "reward_model": "reward_model.size",
+    "ppo.prompts": "prompts",
+    "policy.prompts": "prompts",
+    "model.name": "model",
+}
+"""Other spellings of a path; one spelling is kept, so that a later value replaces an earlier."""
+
+NAMES = ("dataset", "algorithm", "prompts", "model", "preset", "reward_model.dataset")
+"""Paths whose values are names, checked against the registry and not by a stage's class."""
+
+WELL_KNOWN = ("dataset", "algorithm", "reward_model", "prompts", "model", "preset")
+"""Factors that need no dot."""
+
+_FILLED_IN = {
+    "kind",
+    "world",
+    "algorithm",
+    "format",
+    "content",
+    "prompts_content",
+    "prompts_location",
+    "location",
+    "seed",
+}
+_VALUE_RULES = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+@cache
+def field_paths() -> dict[str, tuple[tuple[type[Config], FieldInfo], ...]]:
+    """Return every path that a study may set and the class fields behind it."""
+    found: dict[str, list[tuple[type[Config], FieldInfo]]] = {name: [] for name in NAMES}
+    for section, classes in SECTIONS.items():
+        for cls in classes:
+            for name, field in cls.model_fields.items():
+                path = f"{section}.{name}"
+                if name in _FILLED_IN or path in ALIASES:
+                    continue
+                found.setdefault(path, []).append((cls, field))
+                if name == "lora":
+                    for inner, inner_field in LoraConfig.model_fields.items():
+                        found.setdefault(f"{path}.{inner}", []).append((cls, inner_field))
+    return {path: tuple(fields) for path, fields in found.items()}
+
+
+@cache
+def _adapter(path: str) -> TypeAdapter[Any]:
+    _, field = field_paths()[path][0]
+    annotation: Any = field.annotation
+    for item in field.metadata:
+        annotation = Annotated[annotation, item]
+    return TypeAdapter(annotation, config=_VALUE_RULES)
+
+
+def checked_value(path: str, value: object) -> tuple[object, str | None]:
+    """Return a field's value in its own type, and what is wrong with it or None."""
+    given = tuple(value) if isinstance(value, list) else value
+    try:
+        return _adapter(path).validate_python(given), None
+    except ValidationError as error:
+        return value, value_message(error.errors(include_url=False)[-1])
+
+
+def is_identity(path: str) -> bool:
+    """Return whether a field bears on what is computed, and not only on where or how fast."""
+    for _, field in field_paths().get(path, ()):
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("identity") is False:
+            return False
+    return True
+
+
+def filled_in(path: str) -> bool:
+    """Return whether a path names a field that the program sets, never the study."""
+    section, _, name = path.partition(".")
+    return name in _FILLED_IN and any(name in cls.model_fields for cls in SECTIONS.get(section, ()))

@@ -1,0 +1,62 @@
+"""What a name in a study refers to: a registry entry, a local file or a hub id; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["model", "preferences", "demonstrations", "prompts", "suite", "reward_evaluation"]
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+@[\w.-]+")
+_DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """What a name refers to on this machine."""
+
+    content: str
+    """SHA-256 of the bytes, or the hub id with its revision."""
+    location: str
+    """Absolute path, empty for a hub id."""
+    format: Literal["hf", "gguf", "data"] = "data"
+    """How it is stored."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why a name cannot be resolved on this machine."""
+
+    reason: str
+    """What was looked for, and what to do."""
+    surroundings: bool
+    """True where the study is right and the machine lacks something."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Every file that a study names, looked up before it is planned."""
+
+    found: Mapping[tuple[Kind, str], LocalFile | Missing] = field(default_factory=dict)
+
+
+def is_hub_id(name: str) -> bool:
+    """Return whether a name is ``owner/model@revision``."""
+    return bool(_HUB_ID.fullmatch(name)) and not name.startswith(".")
+
+
+def is_path(name: str) -> bool:
+    """Return whether a name is written as a path."""
+    return name.startswith(("./", "../", "/", "~"))
+
+
+def is_model_location(name: str) -> bool:
+    """Return whether a model's name is a path, a GGUF file or a hub id with its revision."""
+    return is_path(name) or name.endswith(".gguf") or is_hub_id(name)
+
+
+def is_dataset_file(name: str) -> bool:
+    """Return whether a data set's name is a file."""
+    return name.endswith(_DATA_SUFFIXES)

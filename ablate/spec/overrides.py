@@ -1,0 +1,177 @@
+"""From what an author writes under ``base``, a level or a rung to one value per dotted path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from ablate.errors import nearest
+from ablate.spec.fields import (
+    ALGORITHMS,
+    ALIASES,
+    NAMES,
+    SECTIONS,
+    checked_value,
+    field_paths,
+    filled_in,
+)
+from ablate.spec.messages import one_of, show
+from ablate.spec.names import is_dataset_file, is_model_location
+from ablate.spec.problems import Place, Problem
+from ablate.spec.registry import registry
+
+Overrides = dict[str, object]
+"""A value per dotted path, in the order in which they apply."""
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A mapping of overrides after checking."""
+
+    values: Overrides
+    places: dict[str, Place]
+    """Where each value stands in the file."""
+    problems: list[Problem]
+
+
+def flatten(mapping: Mapping[str, object], place: Place, *, reserved: Iterable[str] = ()) -> Flat:
+    """Return dotted paths and checked values of a nested or dotted mapping.
+
+    Keys in ``reserved`` are the design's own (``from``, ``status``) and are passed over.
+    """
+    flat = Flat({}, {}, [])
+    for key, value in mapping.items():
+        if key not in reserved:
+            _take(key, value, (*place, key), flat)
+    return flat
+
+
+def merged(first: Mapping[str, object], second: Mapping[str, object]) -> Overrides:
+    """Return ``first`` changed by ``second``: what comes later replaces what it covers."""
+    result = dict(first)
+    for path, value in second.items():
+        result.pop(path, None)
+        if value is None or path.endswith(".lora"):
+            below = f"{path}."
+            for other in [name for name in result if name.startswith(below)]:
+                del result[other]
+        if path.startswith("sft.") and "sft" in result:
+            del result["sft"]
+        result[path] = value
+    return result
+
+
+def _take(key: str, value: object, place: Place, flat: Flat) -> None:
+    path = ALIASES.get(key, key)
+    if isinstance(value, Mapping) and (key in SECTIONS or key.endswith(".lora")):
+        if key.endswith(".lora"):
+            _set(key, {}, place, flat)
+        for inner, inner_value in value.items():
+            _take(f"{key}.{inner}", inner_value, (*place, inner), flat)
+    elif key == "sft":
+        if value is None:
+            _set("sft", None, place, flat)
+        else:
+            flat.problems.append(Problem(place, f"{show(value)} is not a mapping, nor null."))
+    elif key in SECTIONS and path == key and key not in NAMES:
+        flat.problems.append(Problem(place, f"{show(value)} is not a mapping of fields."))
+    elif (message := unknown_path(path)) is not None:
+        flat.problems.append(Problem(place, message, at_key=True))
+    else:
+        checked, wrong = checked_override(path, value)
+        if wrong is not None:
+            flat.problems.append(Problem(place, wrong))
+        _set(path, checked, place, flat)
+
+
+def _set(path: str, value: object, place: Place, flat: Flat) -> None:
+    if path in flat.places:
+        found = "set twice in one mapping, once nested and once dotted. Keep one."
+        flat.problems.append(Problem(place, found, at_key=True))
+    if isinstance(value, dict):
+        value = None if value else ()
+    flat.values[path] = value
+    flat.places[path] = place
+
+
+def unknown_path(path: str) -> str | None:
+    """Return what is wrong with a path that names no field, or None."""
+    if path in field_paths():
+        return None
+    if filled_in(path):
+        return f"{path!r} is filled in by the program. Remove it."
+    section, dot, name = path.partition(".")
+    if not dot:
+        known = sorted({*SECTIONS, *(name for name in NAMES if "." not in name)})
+        return f"unknown field; {one_of(path, known)}"
+    if section not in SECTIONS:
+        return f"unknown section; {one_of(section, SECTIONS)}"
+    names = [known.partition(".")[2] for known in field_paths() if known.startswith(f"{section}.")]
+    owner = "no algorithm" if section == "policy" else f"{section!r}"
+    elsewhere = _elsewhere(section, name)
+    hint = nearest(name, names) or elsewhere
+    return (
+        f"unknown field; {owner} has {name!r}.{hint}"
+        if section == "policy"
+        else (f"unknown field; {owner} has no {name!r}.{hint or _listed(names)}")
+    )
+
+
+def _elsewhere(section: str, name: str) -> str:
+    homes = [path for path in field_paths() if path.partition(".")[2] == name]
+    homes = [path for path in homes if not path.startswith(f"{section}.")]
+    return f" Did you mean {homes[0]!r}?" if homes else ""
+
+
+def _listed(names: list[str]) -> str:
+    return f" It has {', '.join(sorted(names))}."
+
+
+def checked_override(path: str, value: object) -> tuple[object, str | None]:
+    """Return a value in its own type and what is wrong with it, or None."""
+    check = _NAME_CHECKS.get(path)
+    if path.endswith(".lora"):
+        ok = value is None or value == {} or value == ()
+        return (value, None) if ok else (value, f"{show(value)} is not a mapping, nor null.")
+    if check is None:
+        return checked_value(path, value)
+    if not isinstance(value, str):
+        quotes = " Put it in quotes." if isinstance(value, bool | int | float) else ""
+        return value, f"{show(value)} is not a name.{quotes}"
+    return value, check(value)
+
+
+def _known(
+    allowed: Callable[[], Iterable[str]], *, files: bool = False
+) -> Callable[[str], str | None]:
+    def check(value: str) -> str | None:
+        if value in allowed() or (files and is_dataset_file(value)):
+            return None
+        also = " A file is named with its folder, such as ./pairs.jsonl." if files else ""
+        return f"{one_of(value, allowed())}{also}"
+
+    return check
+
+
+def _model(value: str) -> str | None:
+    if value in registry().models or is_model_location(value):
+        return None
+    return (
+        f"{one_of(value, registry().models)} Allowed are also a folder (./name), a GGUF file and "
+        "a hub id with its revision (owner/name@commit)."
+    )
+
+
+_NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
+    "algorithm": _known(lambda: ALGORITHMS),
+    "model": _model,
+    "preset": _known(lambda: registry().presets),
+    "dataset": _known(lambda: registry().named("preferences"), files=True),
+    "reward_model.dataset": _known(lambda: registry().named("preferences"), files=True),
+    "sft.dataset": _known(lambda: registry().named("demonstrations"), files=True),
+    "reward_evaluation.dataset": _known(
+        lambda: ["dataset", *registry().named("reward_evaluation")], files=True
+    ),
+    "prompts": _known(lambda: registry().prompts, files=True),
+    "evaluation.suite": _known(lambda: registry().suites),
+}

@@ -1,0 +1,365 @@
+"""From overrides to the configuration of every stage of a cell.
+
+Configurations are made once per distinct set of values and shared, so that resolving a hundred
+thousand cells costs lookups and not validations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast
+
+from ablate.spec.config import Config
+from ablate.spec.fields import ALGORITHMS
+from ablate.spec.messages import one_of
+from ablate.spec.names import Files, Kind, LocalFile, Missing, is_model_location
+from ablate.spec.registry import ModelEntry, registry
+from ablate.spec.stages import (
+    DpoConfig,
+    EmbeddedModelConfig,
+    EvaluationConfig,
+    ImportedModelConfig,
+    LoraConfig,
+    PpoConfig,
+    PreferencesConfig,
+    RewardEvaluationConfig,
+    RewardModelConfig,
+    SftConfig,
+)
+
+Start = Literal["base", "sft"]
+Items = tuple[tuple[str, object], ...]
+C = TypeVar("C", bound=Config)
+
+FALLBACK_PRESET = "ivison-2024"
+"""Preset of a model that the registry does not have."""
+_LOCAL_MODEL = ModelEntry(
+    description="A model named by its location.", preset=FALLBACK_PRESET, sizes={"full": None}
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The resolved configuration of every stage that a cell needs."""
+
+    model: EmbeddedModelConfig | ImportedModelConfig
+    """The base model."""
+    sft: SftConfig | None
+    """None where the policy starts from the base model itself."""
+    preferences: PreferencesConfig | None
+    """None where neither the policy nor the reward model reads the cell's data set."""
+    reward_preferences: PreferencesConfig | None
+    """The reward model's own data; None means the same as ``preferences``."""
+    reward_model: RewardModelConfig | None
+    """None where the algorithm has no reward model."""
+    reward_evaluation: RewardEvaluationConfig | None
+    """None where there is no reward model."""
+    policy: DpoConfig | PpoConfig | None
+    """None for a starting point that is only evaluated."""
+    start: Start
+    """What a cell without a policy evaluates."""
+    evaluation: EvaluationConfig
+    """The evaluation of the policy or the starting point."""
+
+
+class UnresolvedError(Exception):
+    """Overrides that make no recipe: the path to blame and what is wrong."""
+
+    def __init__(self, path: str, message: str, *, surroundings: bool = False) -> None:
+        """Keep the path of the override, which may be one that nobody set."""
+        super().__init__(message)
+        self.path, self.message, self.surroundings = path, message, surroundings
+
+
+class Resolver:
+    """Turns overrides into recipes, sharing configurations between cells that agree."""
+
+    def __init__(self, files: Files) -> None:
+        """Start with an empty cache; ``files`` holds what the study's names refer to."""
+        self._files = files
+        self._configs: dict[object, Any] = {}
+        self._sections: dict[str, tuple[str, str]] = {}
+
+    def recipe(self, overrides: Mapping[str, object], *, start: Start | None = None) -> Recipe:
+        """Return the recipe of checked, flat overrides.
+
+        ``start`` asks for a starting point: what an algorithm or data set says is then ignored.
+        Raises UnresolvedError.
+        """
+        parts = self._by_section(overrides)
+        name = overrides.get("model")
+        if name is None:
+            raise UnresolvedError("model", _no_model())
+        entry = model_entry(str(name))
+        context = (str(name), str(overrides.get("preset") or entry.preset))
+        algorithm = None if start is not None else overrides.get("algorithm")
+        no_sft = "sft" in overrides
+        if start == "sft" and no_sft:
+            raise UnresolvedError("sft", "the row 'sft' needs an SFT stage. Remove the row.")
+        sft = None if no_sft or start == "base" else self._sft(context, parts["sft"])
+        policy = self._policy(context, str(algorithm), parts) if algorithm else None
+        own_data = overrides.get("reward_model.dataset")
+        ppo = isinstance(policy, PpoConfig)
+        reads_data = policy is not None and (
+            not isinstance(policy, PpoConfig) or policy.prompts == "dataset" or own_data is None
+        )
+        return Recipe(
+            model=self._model(context, parts["model"]),
+            sft=sft,
+            preferences=self._preferences(context, overrides.get("dataset"), parts)
+            if reads_data
+            else None,
+            reward_preferences=self._preferences(context, own_data, parts)
+            if ppo
+            and own_data is not None
+            and not (reads_data and own_data == overrides["dataset"])
+            else None,
+            reward_model=self._reward_model(context, parts) if ppo else None,
+            reward_evaluation=self._reward_evaluation(context, parts) if ppo else None,
+            policy=policy,
+            start=start or ("base" if no_sft else "sft"),
+            evaluation=self._evaluation(context, parts["evaluation"]),
+        )
+
+    def _by_section(self, overrides: Mapping[str, object]) -> dict[str, Items]:
+        found: dict[str, list[tuple[str, object]]] = {}
+        for path, value in overrides.items():
+            known = self._sections.get(path)
+            if known is None:
+                section, _, name = path.partition(".")
+                known = self._sections[path] = (section, name)
+            if known[1]:
+                found.setdefault(known[0], []).append((known[1], value))
+            elif path == "prompts":
+                found.setdefault("ppo", []).append(("prompts", value))
+        # The policy's fields reach one algorithm each; order among the two spellings is kept.
+        for algorithm in ALGORITHMS:
+            found[f"={algorithm}"] = [
+                (path if path == "prompts" else path.partition(".")[2], value)
+                for path, value in overrides.items()
+                if self._sections[path][0] in ("policy", algorithm)
+                or (path == "prompts" and algorithm == "ppo")
+            ]
+        return _Parts({section: tuple(items) for section, items in found.items()})
+
+    def _make(
+        self, cls: type[C], context: tuple[str, str], section: str, items: Items, **extra: object
+    ) -> C:
+        """Return the shared configuration of a section's preset changed by ``items``."""
+        key = (cls, context, section, items, *extra.items())
+        found = self._configs.get(key)
+        if found is None:
+            preset = registry().presets[context[1]].get(section, {})
+            values = _values(cls, preset, items) | extra
+            found = self._configs[key] = self._shared(cls(**values))
+        return cast(C, found)
+
+    def _shared(self, config: Config) -> Config:
+        """Return the one object for an equal configuration."""
+        return cast(Config, self._configs.setdefault(config, config))
+
+    def _file(self, kind: Kind, name: str, path: str) -> LocalFile:
+        found = self._files.found.get((kind, name))
+        if found is None:
+            reason = f"{name!r} is a file; load the study with load_study, which reads it."
+            raise UnresolvedError(path, reason, surroundings=True)
+        if isinstance(found, Missing):
+            raise UnresolvedError(path, found.reason, surroundings=found.surroundings)
+        return found
+
+    def _model(
+        self, context: tuple[str, str], items: Items
+    ) -> EmbeddedModelConfig | ImportedModelConfig:
+        entry = model_entry(context[0])
+        cls = EmbeddedModelConfig if entry.world else ImportedModelConfig
+        wrong = [name for name, _ in items if name not in cls.model_fields]
+        if wrong:
+            kind = "a generated world's model" if entry.world else "an imported model"
+            allowed = [name for name in cls.model_fields if name not in _IDENTITY_OF_MODEL]
+            message = f"{context[0]!r} is {kind}: {one_of(wrong[0], allowed)}"
+            raise UnresolvedError(f"model.{wrong[0]}", message)
+        if entry.world:
+            config = self._make(EmbeddedModelConfig, context, "model", items, world=entry.world)
+            if config.hidden_size % config.heads or (config.hidden_size // config.heads) % 2:
+                message = f"{config.hidden_size} is not an even multiple of {config.heads} heads."
+                raise UnresolvedError("model.hidden_size", message)
+            return config
+        file = self._file("model", context[0], "model")
+        form = "gguf" if file.format == "gguf" else "hf"
+        extra = {"format": form, "content": file.content, "location": file.location}
+        return self._make(ImportedModelConfig, context, "imported_model", items, **extra)
+
+    def _sft(self, context: tuple[str, str], items: Items) -> SftConfig:
+        config = self._make(SftConfig, context, "sft", items)
+        entry = registry().datasets.get(config.dataset)
+        if entry is not None and entry.world is not None:
+            return config
+        if entry is None and ("demonstrations", config.dataset) not in self._files.found:
+            allowed = ", ".join(registry().named("demonstrations"))
+            message = (
+                f"the SFT stage's demonstrations {config.dataset!r} are not known; allowed are "
+                f"{allowed} and files. Set sft.dataset, or `sft: null` to start from the model."
+            )
+            raise UnresolvedError("sft.dataset", message)
+        file = self._file("demonstrations", config.dataset, "sft.dataset")
+        return self._make(SftConfig, context, "sft", items, content=file.content)
+
+    def _preferences(
+        self, context: tuple[str, str], name: object, parts: Mapping[str, Items]
+    ) -> PreferencesConfig:
+        if name is None:
+            allowed = ", ".join(registry().named("preferences"))
+            message = f"no preference data set; allowed are {allowed} and files. Set `dataset`."
+            raise UnresolvedError("dataset", message)
+        entry = registry().datasets.get(str(name))
+        extra: dict[str, object] = {"dataset": name}
+        if entry is None or entry.world is None:
+            file = self._file("preferences", str(name), "dataset")
+            extra |= {"content": file.content, "location": file.location}
+        return self._make(PreferencesConfig, context, "preferences", parts["preferences"], **extra)
+
+    def _reward_model(
+        self, context: tuple[str, str], parts: Mapping[str, Items]
+    ) -> RewardModelConfig:
+        items = tuple(item for item in parts["reward_model"] if item[0] != "dataset")
+        config = self._make(RewardModelConfig, context, "reward_model", items)
+        sizes = {"full": None, **model_entry(context[0]).sizes}
+        layers = config.layers
+        if layers is None:
+            if config.size not in sizes:
+                message = (
+                    f"{one_of(config.size, sizes)} These are the reward-model sizes of "
+                    f"{context[0]!r}; reward_model.layers sets the depth by number."
+                )
+                raise UnresolvedError("reward_model.size", message)
+            layers = sizes[config.size]
+        model = self._model(context, parts["model"])
+        depth = getattr(model, "layers", model_entry(context[0]).layers)
+        if layers is not None and depth is not None and layers > depth:
+            message = f"{layers} layers are asked for; the model has {depth}. Choose fewer."
+            raise UnresolvedError("reward_model.size", message)
+        key = ("layers", config, layers)
+        if key not in self._configs:
+            changed = config.model_copy(update={"layers": layers})
+            self._configs[key] = self._shared(changed)
+        return cast(RewardModelConfig, self._configs[key])
+
+    def _reward_evaluation(
+        self, context: tuple[str, str], parts: Mapping[str, Items]
+    ) -> RewardEvaluationConfig:
+        items = parts["reward_evaluation"]
+        config = self._make(RewardEvaluationConfig, context, "reward_evaluation", items)
+        entry = registry().datasets.get(config.dataset)
+        if config.dataset == "dataset" or (entry is not None and entry.world is not None):
+            return config
+        file = self._file("reward_evaluation", config.dataset, "reward_evaluation.dataset")
+        extra = {"content": file.content, "location": file.location}
+        return self._make(RewardEvaluationConfig, context, "reward_evaluation", items, **extra)
+
+    def _policy(
+        self, context: tuple[str, str], algorithm: str, parts: Mapping[str, Items]
+    ) -> DpoConfig | PpoConfig:
+        cls: type[DpoConfig] | type[PpoConfig] = ALGORITHMS[algorithm]
+        items = tuple(
+            item for item in parts[f"={algorithm}"] if item[0].partition(".")[0] in cls.model_fields
+        )
+        config = self._make(cls, context, algorithm, items)
+        if not isinstance(config, PpoConfig) or config.prompts == "dataset":
+            return config
+        if config.rollouts_per_step < config.batch_size:
+            raise UnresolvedError(*_small_step(config))
+        entry = registry().prompts.get(config.prompts)
+        if entry is not None and entry.world is not None:
+            return config
+        file = self._file("prompts", config.prompts, "prompts")
+        return self._make(cls, context, algorithm, items, prompts_content=file.content)
+
+    def _evaluation(self, context: tuple[str, str], items: Items) -> EvaluationConfig:
+        preset = registry().presets[context[1]].get("evaluation", {})
+        if "suite" not in preset and all(name != "suite" for name, _ in items):
+            allowed = ", ".join(sorted(registry().suites))
+            message = f"no suite; allowed are {allowed}. Set evaluation.suite under base."
+            raise UnresolvedError("evaluation.suite", message)
+        config = self._make(EvaluationConfig, context, "evaluation", items)
+        if registry().suites[config.suite].world is not None:
+            return config
+        file = self._file("suite", config.suite, "evaluation.suite")
+        extra = {"content": file.content, "location": file.location}
+        return self._make(EvaluationConfig, context, "evaluation", items, **extra)
+
+
+class _Parts(dict[str, Items]):
+    """Overrides by section; a section that nobody set is empty."""
+
+    def __missing__(self, section: str) -> Items:
+        return ()
+
+
+_IDENTITY_OF_MODEL = ("kind", "world", "format", "content", "location", "seed")
+
+
+def _no_model() -> str:
+    allowed = ", ".join(sorted(registry().models))
+    return f"no model; allowed are {allowed}, a folder, a GGUF file and a hub id. Set base.model."
+
+
+def _small_step(config: PpoConfig) -> tuple[str, str]:
+    return "ppo.batch_size", (
+        f"{config.batch_size} rollouts per minibatch, but a step has {config.rollouts_per_step}. "
+        "Raise ppo.rollouts_per_step or lower ppo.batch_size."
+    )
+
+
+def model_entry(name: str) -> ModelEntry:
+    """Return the registry's entry of a model, or one for a location."""
+    entry = registry().models.get(name)
+    if entry is not None:
+        return entry
+    if is_model_location(name):
+        return _LOCAL_MODEL
+    raise UnresolvedError("model", one_of(name, registry().models))
+
+
+def _values(cls: type[Config], preset: Mapping[str, Any], items: Items) -> dict[str, Any]:
+    """Return constructor arguments from a preset's values and overrides in their order."""
+    values = {name: value for name, value in preset.items() if name in cls.model_fields}
+    lora: dict[str, object] | None = None
+    for name, value in items:
+        head, _, inner = name.partition(".")
+        if head == "lora":
+            lora = {**(lora or {}), inner: value} if inner else (None if value is None else {})
+            values["lora"] = None if lora is None else LoraConfig.model_validate(lora)
+        else:
+            values[name] = value
+    return values
+
+
+def resolve(
+    overrides: Mapping[str, object], files: Files | None = None, *, start: Start | None = None
+) -> Recipe:
+    """Return the recipe of flat overrides; raises UnresolvedError."""
+    return Resolver(files or Files()).recipe(overrides, start=start)
+
+
+def uses(overrides: Mapping[str, object], path: str) -> bool:
+    """Return whether a trained cell with these overrides depends on ``path`` at all."""
+    section, _, name = path.partition(".")
+    algorithm = overrides.get("algorithm")
+    if algorithm is None:
+        return section in ("model", "sft", "evaluation", "preset", "algorithm") and not (
+            section == "sft" and "sft" in overrides and bool(name)
+        )
+    if section == "sft":
+        return not name or "sft" not in overrides
+    if section in ("dataset", "preferences"):
+        own = overrides.get("reward_model.dataset") is not None
+        prompts = overrides.get("prompts", "dataset") == "dataset"
+        return algorithm == "dpo" or prompts or not own or section == "preferences"
+    if section in ("prompts", "reward_model", "reward_evaluation"):
+        return algorithm == "ppo"
+    if section == "policy":
+        return name.partition(".")[0] in ALGORITHMS[str(algorithm)].model_fields
+    if section in ALGORITHMS:
+        return section == algorithm
+    return True

@@ -1,0 +1,98 @@
+"""The JSON schema of a study file, so that editors complete and check it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from ablate.spec.config import Config
+from ablate.spec.fields import ALGORITHMS, SECTIONS, WELL_KNOWN, field_paths, filled_in
+from ablate.spec.registry import registry
+from ablate.spec.study import Study
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def study_schema() -> dict[str, Any]:
+    """Return the schema of a study file, the fields of every stage included."""
+    schema = Study.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    stages = dict.fromkeys(cls for classes in SECTIONS.values() for cls in classes)
+    _, found = models_json_schema(
+        [(cls, "validation") for cls in stages], ref_template="#/$defs/{model}"
+    )
+    definitions |= found["$defs"]
+    definitions["Overrides"] = _overrides(definitions)
+    overrides = {"$ref": "#/$defs/Overrides"}
+    properties = schema["properties"]
+    properties["base"] = overrides
+    for name in ("cells", "branches"):
+        properties[name] = {
+            "type": "object",
+            "additionalProperties": overrides,
+            "description": properties[name]["description"],
+        }
+    properties["ladder"] |= {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": overrides,
+        },
+    }
+    properties["ladder"].pop("anyOf", None)
+    schema["$schema"] = DIALECT
+    schema["title"] = "An ablate study"
+    return schema
+
+
+def _overrides(definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of ``base``: sections, dotted paths and well-known names."""
+    properties: dict[str, Any] = {}
+    for section, classes in SECTIONS.items():
+        fields: dict[str, Any] = {}
+        for cls in classes:
+            for name, field in definitions[cls.__name__]["properties"].items():
+                path = f"{section}.{name}"
+                if path in field_paths() and not filled_in(path):
+                    fields.setdefault(name, field)
+                    properties.setdefault(path, field)
+        properties[section] = {"type": "object", "properties": fields}
+        properties[section]["additionalProperties"] = False
+        properties[section]["description"] = _summary(classes)
+    properties["reward_model"] = {"anyOf": [{"type": "string"}, properties["reward_model"]]}
+    properties["sft"] = {"anyOf": [{"type": "null"}, properties["sft"]]}
+    model = properties["model"]
+    model["properties"]["name"] = {"type": "string"}
+    properties["model"] = {"anyOf": [{"type": "string"}, model]}
+    return {
+        "type": ["object", "null"],
+        "properties": properties | _well_known(),
+        "patternProperties": {r"\.lora\.": {}, "^(from|status)$": {"type": "string"}},
+        "additionalProperties": False,
+    }
+
+
+def _summary(classes: tuple[type[Config], ...]) -> str:
+    return " Or: ".join((cls.__doc__ or "").strip().splitlines()[0] for cls in classes)
+
+
+def _well_known() -> dict[str, Any]:
+    known = registry()
+    names = {
+        "dataset": known.named("preferences"),
+        "prompts": list(known.prompts),
+        "preset": list(known.presets),
+        "algorithm": list(ALGORITHMS),
+    }
+    assert set(names) <= set(WELL_KNOWN)
+    schemas: dict[str, Any] = {
+        name: {"type": "string", "examples": values} for name, values in names.items()
+    }
+    for name in ("algorithm", "preset"):
+        schemas[name] = {"enum": names[name]}
+    schemas["reward_model.dataset"] = schemas["dataset"]
+    schemas["preferences.dataset"] = schemas["dataset"]
+    return schemas

@@ -1,0 +1,207 @@
+"""The schema of a study file.
+
+Only its own shape: what a factor's levels and the overrides of a cell may say is checked by
+`ablate.spec.overrides`, and what they mean together by `ablate.spec.design`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from ablate.spec.config import Config
+from ablate.spec.messages import show
+
+DESIGNS = ("grid", "ladder", "one_factor_at_a_time", "cells")
+MAX_SEEDS = 1000
+RowName = Literal["base", "sft"]
+SeededStage = Literal["model", "sft", "preferences", "reward_model", "policy", "evaluation"]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _problem(message: str) -> PydanticCustomError:
+    return PydanticCustomError("study", "{message}", {"message": message})
+
+
+def _study_name(value: object) -> object:
+    if isinstance(value, str) and not _NAME.fullmatch(value):
+        allowed = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit"
+        raise _problem(f"{show(value)} cannot name a folder; allowed are {allowed}. Rename it.")
+    return value
+
+
+def _overrides(value: object) -> object:
+    """Accept a mapping; an empty value, as after ``SFT:``, is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _problem(
+            f"{show(value)} is not a mapping of fields to values, such as {{policy.beta: 0.1}}."
+        )
+    return value
+
+
+def _factor(value: object) -> object:
+    """Accept a list of values, or a mapping of level names to overrides."""
+    if not isinstance(value, list | tuple | Mapping):
+        raise _problem(
+            f"{show(value)} is not a list of levels, nor a mapping of level names to fields. "
+            f"Write [{value}]."
+        )
+    if not value:
+        raise _problem("no levels; a factor needs at least one. Add levels or remove the factor.")
+    return value
+
+
+def _seeds(value: object) -> object:
+    return {"n": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _groups(value: object) -> object:
+    return [value] if isinstance(value, Mapping) else value
+
+
+def _baseline(value: object) -> object:
+    if value is None or isinstance(value, str | Mapping):
+        return value
+    raise _problem(
+        f"{show(value)} is neither a cell's name nor a mapping of factors to levels. "
+        "Write one of the two."
+    )
+
+
+def _rung(value: object) -> object:
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise _problem(
+            f"{show(value)} is not a rung; a rung is one name and its change, "
+            "such as `- + better data: {dataset: ai-fine}`."
+        )
+    return value
+
+
+_OBJECT = WithJsonSchema({"type": ["object", "null"]})
+Overrides = Annotated[dict[str, Any], BeforeValidator(_overrides), _OBJECT]
+Factor = Annotated[
+    Any,
+    BeforeValidator(_factor),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "minItems": 1},
+                {"type": "object", "additionalProperties": {"type": ["object", "null"]}},
+            ]
+        }
+    ),
+]
+Factors = Annotated[dict[str, Factor], Field(min_length=1)]
+Rung = Annotated[dict[str, Overrides], BeforeValidator(_rung)]
+
+
+class Seeds(Config):
+    """How many seeds, and which stages they reach."""
+
+    n: Annotated[int, Field(ge=1, le=MAX_SEEDS, strict=True)] = 1
+    """Number of seeds: the n of every interval."""
+    vary: tuple[SeededStage, ...] = ("reward_model", "policy", "evaluation")
+    """Stages that get the seed; the others use 0 and are shared. What is not named here is left
+    out of every interval, and the report says so."""
+
+
+class Analysis(Config):
+    """What is tested, declared before the results are seen."""
+
+    primary: Annotated[str, Field(min_length=1)] = "average"
+    """Metric of the verdicts, as the suite names it."""
+    margin: Annotated[float, Field(gt=0, strict=True)] = 1.0
+    """Smallest effect of interest, in the metric's unit (points for percentages)."""
+    alpha: Annotated[float, Field(gt=0, lt=0.5, strict=True)] = 0.05
+    """Two-sided error rate of the intervals: 0.05 gives 95 %."""
+    correction: Literal["holm", "bh", "none"] = "holm"
+    """Correction over the family of comparisons: Holm, Benjamini-Hochberg, or none."""
+
+
+class Study(Config):
+    """One question and one design."""
+
+    study: Annotated[str, BeforeValidator(_study_name)]
+    """Name of the study; its folder and its MLflow experiment are called so."""
+    question: str = ""
+    """What the study asks."""
+    expectation: str = ""
+    """What you expect; the report prints it beside what was observed."""
+    status: Literal["preliminary"] | None = None
+    """``preliminary`` puts a footnote under every number of the study."""
+    base: Overrides = {}
+    """Fields that every cell starts from."""
+    rows: tuple[RowName, ...] = ()
+    """Starting points that are evaluated as rows of the table."""
+    baseline: Annotated[
+        Any, BeforeValidator(_baseline), WithJsonSchema({"type": ["string", "object", "null"]})
+    ] = None
+    """What effects are measured against: a cell's or row's name, or levels of some factors, so
+    that effects pair within equal levels of the others."""
+    seeds: Annotated[
+        Seeds,
+        BeforeValidator(_seeds),
+        WithJsonSchema(
+            {"anyOf": [{"type": "integer", "minimum": 1}, {"$ref": "#/$defs/Seeds"}]},
+            mode="validation",
+        ),
+    ] = Seeds()
+    """Number of seeds, or ``{n, vary}``."""
+    grid: Factors | None = None
+    """The cross product of factors."""
+    zip: Annotated[tuple[Factors, ...], BeforeValidator(_groups)] = ()
+    """Factors of the grid that vary together: lists of equal length, taken pairwise."""
+    include: tuple[dict[str, Any], ...] = ()
+    """Cells added to the grid: a level of every factor."""
+    exclude: tuple[dict[str, Any], ...] = ()
+    """Cells taken out of the grid: those that have all the named levels."""
+    ladder: Annotated[tuple[Rung, ...], Field(min_length=1)] | None = None
+    """Rungs, each the rung before it plus one change."""
+    branches: dict[str, Overrides] = {}
+    """Side arms of a ladder: ``from`` names the rung, the rest is the change."""
+    one_factor_at_a_time: Factors | None = None
+    """Factors that change alone, from the baseline's levels or else each factor's first."""
+    cells: Annotated[dict[str, Overrides], Field(min_length=1)] | None = None
+    """Explicit cells: name and fields."""
+    analysis: Analysis = Analysis()
+    """What is tested."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_yet(cls, data: Any) -> Any:
+        for name, instead in NOT_YET.items():
+            if isinstance(data, Mapping) and name in data:
+                raise _problem(f"{name!r} is not yet supported. {instead}")
+        return data
+
+    @model_validator(mode="after")
+    def _one_design(self) -> Self:
+        given = [name for name in DESIGNS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f"{' and '.join(given)} are given" if given else "no design"
+            raise _problem(f"{found}; a study has one of {', '.join(DESIGNS)}. Keep one.")
+        for name, design in (("zip", "grid"), ("include", "grid"), ("exclude", "grid")):
+            if getattr(self, name) and given != [design]:
+                raise _problem(f"{name!r} belongs to a grid; this study has {given[0]}. Remove it.")
+        if self.branches and given != ["ladder"]:
+            raise _problem(f"'branches' belongs to a ladder; this study has {given[0]}. Remove it.")
+        return self
+
+    @property
+    def design(self) -> str:
+        """Name of the one design that is given."""
+        return next(name for name in DESIGNS if getattr(self, name) is not None)
+
+
+NOT_YET = {
+    "tune": "Choose values beforehand on the validation split and write them under base.",
+    "match": "Equalize arms by hand, for example with preferences.examples and ppo.steps.",
+    "imported": "Remove it; imported rows can be added to the table by hand.",
+}
+"""Keys of the design that this version refuses, and what to do instead."""
