@@ -20,3 +20,8 @@ def bradley_terry_loss(
     if centering_coef:
         loss = loss + centering_coef * (chosen + rejected).square()
     return loss
+
+
+def wins(margin: Tensor) -> Tensor:
+    """Return 1 where the chosen side leads, 1/2 at a tie, else 0; shape as given."""
+    return 0.5 * (margin.sign() + 1.0)

@@ -136,7 +136,7 @@ def test_the_policy_gradient_raises_tokens_with_a_positive_advantage() -> None:
     logprobs = torch.zeros(1, 1, requires_grad=True)
     policy_loss(
         logprobs, experience(advantages=3.0), clip_ratio=0.2, total_tokens=1
-    ).loss.backward()
+    torch.autograd.backward().loss)
     # At ratio 1 the gradient of -A * ratio is -A.
     assert logprobs.grad is not None and logprobs.grad.item() == pytest.approx(-3.0)
 
@@ -149,7 +149,7 @@ def test_p7_a_huge_log_ratio_stays_finite() -> None:
 
 
 def test_padding_does_not_touch_the_policy_or_value_loss() -> None:
-    old = Experience(*(torch.tensor([[0.5, 8.0]]) for _ in range(4)), torch.tensor([[1.0, 0.0]]))
+    old = Experience(*(torch.tensor([[0.5, 8.0]]) for _ in range(4)), mask=torch.tensor([[1.0, 0.0]]))
     for padding in (0.0, 1e6):
         new = torch.tensor([[0.5, padding]])
         assert policy_loss(new, old, clip_ratio=0.2, total_tokens=1).loss.item() == -0.5
@@ -169,5 +169,5 @@ def test_p7_the_value_clip_takes_the_larger_error() -> None:
 
 def test_value_descent_moves_towards_the_return() -> None:
     values = torch.zeros(1, 1, requires_grad=True)
-    value_loss(values, experience(returns=1.0), clip=None, total_tokens=1).backward()
+    torch.autograd.backward(value_loss(values, experience(returns=1.0), clip=None, total_tokens=1))
     assert values.grad is not None and values.grad.item() == -1.0

@@ -48,7 +48,7 @@ def test_gradient_weight_is_a_half_at_the_start_and_equals_the_gradient_of_the_l
     logprob = torch.tensor([2.0], requires_grad=True)
     policy = PairLogprobs(chosen=logprob, rejected=torch.tensor([0.0]))
     rewards = implicit_rewards(policy, PairLogprobs(*torch.zeros(2, 1)), beta=0.5)
-    dpo_loss(rewards).sum().backward()
+    torch.autograd.backward(dpo_loss(rewards).sum())
     # d loss / d logp_chosen = -beta * sigmoid(-margin).
     torch.testing.assert_close(logprob.grad, -0.5 * gradient_weight(rewards).detach())
 
@@ -58,7 +58,7 @@ def test_dpo_raises_the_chosen_and_lowers_the_rejected() -> None:
     rejected = torch.tensor([-3.0], requires_grad=True)
     reference = PairLogprobs(*torch.zeros(2, 1))
     loss = dpo_loss(implicit_rewards(PairLogprobs(chosen, rejected), reference, beta=0.1))
-    loss.sum().backward()
+    torch.autograd.backward(loss.sum())
     assert chosen.grad is not None and chosen.grad.item() < 0  # descent raises it
     assert rejected.grad is not None and rejected.grad.item() > 0
 
@@ -82,7 +82,7 @@ def test_r5_centering_adds_the_squared_sum_of_the_scores() -> None:
 
 def test_bradley_terry_raises_the_chosen_score() -> None:
     chosen = torch.tensor([0.0], requires_grad=True)
-    bradley_terry_loss(chosen, torch.tensor([0.0])).sum().backward()
+    torch.autograd.backward(bradley_terry_loss(chosen, torch.tensor([0.0])).sum())
     assert chosen.grad is not None and chosen.grad.item() == -0.5
 
 

@@ -1,0 +1,127 @@
+"""One optimizer over one set of weights: what every gradient-descent loop steps with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ablate.errors import StageError
+from ablate.spec.stages import TrainingConfig
+from ablate.training.schedule import LearningRate
+from ablate.training.trainable import Trainable
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one micro-batch adds to an optimizer step; the shares of a step add up."""
+
+    loss: Tensor  # scalar with a graph
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    """Scalars without a graph, each already divided by the whole step's denominator."""
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW's numbers and the gradient clip."""
+
+    rate: LearningRate
+    beta1: float
+    beta2: float
+    epsilon: float
+    weight_decay: float
+    max_grad_norm: float
+
+
+def settings_of(
+    config: TrainingConfig, steps: int, *, peak: float | None = None
+) -> OptimizerSettings:
+    """Return a stage's settings for ``steps`` optimizer steps; ``peak`` replaces its rate."""
+    rate = LearningRate(
+        config.learning_rate if peak is None else peak,
+        config.schedule,
+        config.warmup_fraction,
+        steps,
+    )
+    return OptimizerSettings(
+        rate,
+        config.adam_beta1,
+        config.adam_beta2,
+        config.adam_epsilon,
+        config.weight_decay,
+        config.max_grad_norm,
+    )
+
+
+class Learner:
+    """Trainable weights with their AdamW, schedule and clip.
+
+    Weight decay reaches every trained weight. The second moment's epsilon is torch's, outside the
+    bias correction.
+    """
+
+    def __init__(self, trainable: Trainable, settings: OptimizerSettings) -> None:
+        """Take the weights of ``trainable`` that require gradients."""
+        self.trainable = trainable
+        self.weights = trainable.named_weights()
+        self.settings = settings
+        self.step = 0
+        """Optimizer steps taken."""
+        self.optimizer = torch.optim.AdamW(
+            list(self.weights.values()),
+            lr=settings.rate.peak,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.epsilon,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+
+    def update(self, shares: Iterable[Share]) -> dict[str, float]:
+        """Take one step on the summed shares; return loss, grad_norm, learning_rate and metrics.
+
+        Shares are consumed one by one, so that only one micro-batch's graph is alive. Raises
+        StageError (``non_finite_loss``) before a step that would spoil the weights.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        totals: dict[str, Tensor] = {}
+        with self.trainable.noise(self.step):
+            for share in shares:
+                torch.autograd.backward(share.loss)
+                for name, value in {"loss": share.loss.detach(), **share.metrics}.items():
+                    totals[name] = totals[name] + value if name in totals else value
+        norm = nn.utils.clip_grad_norm_(self.weights.values(), self.settings.max_grad_norm)
+        measured = {name: value.item() for name, value in totals.items()}
+        measured["grad_norm"] = norm.item()
+        self._refuse_non_finite(measured)
+        measured["learning_rate"] = self.settings.rate.at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = measured["learning_rate"]
+        self.optimizer.step()
+        self.step += 1
+        return measured
+
+    def state(self) -> dict[str, Any]:
+        """Return all that an exact resume needs: weights, moments, schedule position."""
+        weights = {name: weight.detach() for name, weight in self.weights.items()}
+        return {"weights": weights, "optimizer": self.optimizer.state_dict(), "step": self.step}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state; weights are copied into the tensors that exist, which are aligned."""
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(state["weights"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def _refuse_non_finite(self, measured: Mapping[str, float]) -> None:
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(measured[name]):
+                raise StageError(
+                    f"optimizer step {self.step}: {name} is {measured[name]}; it must be finite."
+                    " Lower the learning rate, or look at this step's data.",
+                    kind="non_finite_loss",
+                )

@@ -1,0 +1,49 @@
+"""Which examples each optimizer step sees: a pure function, so a step number is a position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablate.training.streams import permutation
+
+BUCKET_BATCHES = 24
+"""Batches that are sorted by length together. Random batches carry about twice the real tokens in
+padding; 24 leave little of that, and still mix every batch from a random part of the data."""
+
+
+def bucketed_batches(
+    lengths: Sequence[int], batch_size: int, *, epochs: int, seed: int
+) -> list[list[int]]:
+    """Return the example indices of every optimizer step, each example once an epoch.
+
+    Examples are shuffled, cut into buckets of 24 batches, sorted by length within a bucket and cut
+    into batches whose order is shuffled again. The last batch of an epoch may be smaller.
+    """
+    batches: list[list[int]] = []
+    for epoch in range(epochs):
+        order = permutation(len(lengths), seed, "order", epoch)
+        size = batch_size * BUCKET_BATCHES
+        for number, bucket in enumerate(chunks(order, size)):
+            cut = chunks(sorted(bucket, key=lambda i: lengths[i]), batch_size)
+            batches += [cut[i] for i in permutation(len(cut), seed, "bucket", epoch, number)]
+    return batches
+
+
+def chunks(items: Sequence[int], size: int) -> list[list[int]]:
+    """Cut a sequence into lists of ``size``; the last may be shorter."""
+    return [list(items[i : i + size]) for i in range(0, len(items), size)]
+
+
+def cycled(n: int, start: int, count: int, *, seed: int) -> list[int]:
+    """Return ``count`` positions from ``start`` on in an endless shuffle of ``range(n)``.
+
+    Every pass over the ``n`` items has its own order.
+    """
+    orders: dict[int, list[int]] = {}
+    taken = []
+    for position in range(start, start + count):
+        epoch, index = divmod(position, n)
+        if epoch not in orders:
+            orders[epoch] = permutation(n, seed, "prompts", epoch)
+        taken.append(orders[epoch][index])
+    return taken

@@ -1,0 +1,119 @@
+"""Prompts of a policy stage, and the completions that the policy samples for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ablate.data.preferences import read_pairs
+from ablate.data.prompts import load_prompts
+from ablate.data.records import Prompt
+from ablate.models.boundary import Boundary, Row
+from ablate.models.sampling import Request, SamplingParams, sample
+from ablate.rewards.responses import Response
+from ablate.spec.stages import PpoConfig
+from ablate.store.workspace import Workspace
+from ablate.training.examples import count_kept
+from ablate.training.order import cycled
+from ablate.training.streams import derived_seed, permutation
+
+DATASET = "dataset"
+"""The prompt set that is the prompts of the cell's preference data."""
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """One completion for each of B prompts; T is the longest completion."""
+
+    rows: list[Row]
+    responses: list[Response]
+    worlds: list[str | None]
+    """Where each prompt's gold reward comes from."""
+    ended: Tensor  # (B,) true where an end token came
+    logprobs: Tensor  # (B, T) of the sampler, 0 where padded
+    mask: Tensor  # (B, T) 1.0 on completion tokens
+
+    @property
+    def tokens(self) -> int:
+        """Completion tokens, end tokens included."""
+        return int(self.mask.sum())
+
+
+class PromptSet:
+    """Prompts with their token ids, in an endless seeded shuffle."""
+
+    def __init__(self, prompts: Sequence[Prompt], ids: Sequence[tuple[int, ...]]) -> None:
+        """Keep prompts beside their token ids."""
+        self.prompts, self.ids = prompts, ids
+
+    def collect(
+        self, model: nn.Module, boundary: Boundary, config: PpoConfig, *, step: int
+    ) -> Rollouts:
+        """Sample one completion for each of the step's prompts.
+
+        A prompt that comes up twice in one step, because the set is small, gets another sample
+        number and so another completion.
+        """
+        count = config.rollouts_per_step
+        chosen = cycled(len(self.prompts), step * count, count, seed=config.seed)
+        seen: Counter[tuple[int, ...]] = Counter()
+        requests = []
+        for index in chosen:
+            requests.append(Request(self.ids[index], sample=seen[self.ids[index]]))
+            seen[self.ids[index]] += 1
+        params = SamplingParams(
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            seed=derived_seed(config.seed, "rollouts"),
+            step=step,
+            logprob_temperature=logprob_temperature(config),
+        )
+        completions = sample(model, boundary, requests, params)
+        lengths = torch.tensor([len(completion.tokens) for completion in completions])
+        return Rollouts(
+            rows=[Row(r.prompt, c.tokens) for r, c in zip(requests, completions, strict=True)],
+            responses=[
+                Response(self.prompts[i].messages, boundary.text(c.tokens), c.ended)
+                for i, c in zip(chosen, completions, strict=True)
+            ],
+            worlds=[self.prompts[i].world for i in chosen],
+            ended=torch.tensor([completion.ended for completion in completions]),
+            logprobs=torch.nn.utils.rnn.pad_sequence(
+                [completion.logprobs for completion in completions], batch_first=True
+            ),
+            mask=(torch.arange(int(lengths.max())) < lengths.unsqueeze(1)).float(),
+        )
+
+
+def logprob_temperature(config: PpoConfig) -> float:
+    """Return what logits are divided by in every log-probability of the stage."""
+    return config.temperature if config.logprob_temperature is None else config.logprob_temperature
+
+
+def read_prompts(workspace: Workspace, config: PpoConfig, boundary: Boundary) -> PromptSet:
+    """Return the stage's prompts, without those that are too long, which are counted."""
+    prompts = _all_prompts(workspace, config)
+    ids = [boundary.prompt_ids(prompt.messages) for prompt in prompts]
+    limit = min(config.max_prompt_length, config.max_length)
+    kept = [i for i, tokens in enumerate(ids) if len(tokens) <= limit]
+    count_kept(workspace, "prompts", kept=len(kept), total=len(prompts))
+    return PromptSet([prompts[i] for i in kept], [ids[i] for i in kept])
+
+
+def _all_prompts(workspace: Workspace, config: PpoConfig) -> list[Prompt]:
+    size = config.prompts_examples
+    if config.prompts != DATASET:
+        return load_prompts(
+            config.prompts, examples=size, seed=config.seed, location=config.prompts_location
+        )
+    pairs = read_pairs(workspace.inputs["preferences"])
+    # Several pairs may share a prompt; it is one prompt.
+    distinct = {repr([dict(message) for message in pair.prompt]): pair for pair in pairs}
+    prompts = [Prompt(p.id, p.prompt, p.category, p.world) for p in distinct.values()]
+    if size is None or size >= len(prompts):
+        return prompts
+    return [prompts[i] for i in sorted(permutation(len(prompts), config.seed, "subsample")[:size])]

@@ -1,0 +1,72 @@
+"""Supervised fine-tuning: the mean NLL of completion tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ablate.algorithms.supervised import negative_log_likelihood
+from ablate.data.demonstrations import load_demonstrations
+from ablate.models.batching import row_lengths
+from ablate.models.boundary import Row
+from ablate.models.loading import load_policy, save_model
+from ablate.models.logprobs import completion_logprobs
+from ablate.spec.stages import SftConfig
+from ablate.store.workspace import Workspace
+from ablate.training.device import pick_device
+from ablate.training.examples import count_kept, demonstration_rows
+from ablate.training.learner import Learner, Share, settings_of
+from ablate.training.loop import Pace, train, write_summary
+from ablate.training.order import bucketed_batches
+from ablate.training.trainable import Trainable
+
+
+class SftObjective:
+    """The mean NLL of an optimizer step's completion tokens, prompts left out."""
+
+    def __init__(self, model: Any, rows: Sequence[Row]) -> None:
+        """Train ``model`` on ``rows``."""
+        self.model, self.rows = model, rows
+
+    def tokens(self, batch: Sequence[int]) -> int:
+        """Return the completion tokens, end tokens included."""
+        return sum(len(self.rows[i].completion) for i in batch)
+
+    def weight(self, batch: Sequence[int]) -> float:
+        """Return the step's completion tokens, over which the loss is a mean."""
+        return float(self.tokens(batch))
+
+    def share(self, micro: Sequence[int], weight: float) -> Share:
+        """Return some examples' part of the token mean."""
+        scored = completion_logprobs(self.model, [self.rows[i] for i in micro], grad=True)
+        loss = negative_log_likelihood(scored.logprobs, scored.mask, total_tokens=weight)
+        return Share(loss, {"tokens": torch.tensor(float(self.tokens(micro)))})
+
+
+def run(workspace: Workspace) -> None:
+    """Fine-tune the ``model`` input; write the policy, its step metrics and a summary."""
+    config = workspace.config
+    assert isinstance(config, SftConfig)
+    device = pick_device()
+    loaded = load_policy(workspace.inputs["model"] / "model", device=device)
+    demonstrations = load_demonstrations(
+        config.dataset, examples=config.examples, seed=config.seed, location=config.location
+    )
+    rows = demonstration_rows(loaded.boundary, demonstrations, config.max_length)
+    count_kept(workspace, "demonstrations", kept=len(rows), total=len(demonstrations))
+    trainable = Trainable(loaded, config.lora, seed=config.seed)
+    batches = bucketed_batches(
+        row_lengths(rows), config.batch_size, epochs=config.epochs, seed=config.seed
+    )
+    learner = Learner(trainable, settings_of(config, len(batches)))
+    objective = SftObjective(trainable.model, rows)
+    train(workspace, learner, objective, batches=batches, pace=Pace.of(config, device))
+    save_model(trainable.model, loaded.tokenizer, workspace.output / "model")
+    write_summary(
+        workspace,
+        demonstrations=len(rows),
+        dropped_long=len(demonstrations) - len(rows),
+        steps=len(batches),
+    )

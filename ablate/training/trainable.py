@@ -1,0 +1,54 @@
+"""A loaded model with the weights that a stage trains: all of them, or an adapter's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ablate.models.loading import LoadedModel
+from ablate.models.lora import apply_lora
+from ablate.spec.stages import LoraConfig
+from ablate.training.streams import derived_seed
+
+
+class Trainable:
+    """A model in evaluation mode, so without dropout, whose chosen weights take gradients."""
+
+    def __init__(self, loaded: LoadedModel, lora: LoraConfig | None, *, seed: int) -> None:
+        """Open all weights to training, or add an adapter and open only that (and a head)."""
+        self.model: nn.Module = loaded.model.requires_grad_(True)
+        if lora is not None:
+            self.model = apply_lora(self.model, lora, seed=derived_seed(seed, "lora"))
+        self.seed = seed
+        self.dropouts = _adapter_dropouts(self.model)
+
+    def named_weights(self) -> dict[str, nn.Parameter]:
+        """Return the weights that take gradients, tied ones once."""
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+
+    @contextmanager
+    def noise(self, step: int) -> Iterator[None]:
+        """Switch the adapter's dropout on, where it has any, drawn from (seed, step) alone."""
+        if not self.dropouts:
+            yield
+            return
+        with torch.random.fork_rng():
+            torch.manual_seed(derived_seed(self.seed, "dropout", step))
+            for module in self.dropouts:
+                module.train()
+            try:
+                yield
+            finally:
+                for module in self.dropouts:
+                    module.eval()
+
+
+def _adapter_dropouts(model: nn.Module) -> list[nn.Module]:
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Dropout) and "lora_dropout" in name and module.p > 0
+    ]
