@@ -1,1 +1,1 @@
-"""Suites, the lm-eval adapter, reward-model evaluation."""
+"""Suites and their lm-eval adapter; the evaluation of policies and of reward models."""

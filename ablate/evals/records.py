@@ -1,0 +1,67 @@
+"""What an evaluation leaves: metric rows and one line per scored output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ablate.evals.tree import Direction, Level
+
+Unit = Literal["percent", "reward", "nats", "tokens", "fraction", "count", "correlation"]
+
+SCORES = "scores.json"
+SAMPLES = "samples.jsonl"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of an evaluation."""
+
+    metric: str
+    level: Level
+    value: float
+    """NaN where undefined; written as null."""
+    n_items: int
+    """Documents behind the number, not outputs."""
+    direction: Direction
+    unit: Unit
+
+
+def write_scores(folder: Path, suite: str, metrics: Iterable[Metric]) -> None:
+    """Write ``scores.json``."""
+    rows = [clean(vars(metric)) for metric in metrics]
+    text = json.dumps({"suite": suite, "metrics": rows}, indent=1, allow_nan=False)
+    (folder / SCORES).write_text(text + "\n", encoding="utf-8")
+
+
+def write_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
+    """Write one JSON object per line, NaN as null."""
+    with open(path, "w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(clean(record), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def clean(value: Any) -> Any:
+    """Return ``value`` with every float that is not finite replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: clean(item) for key, item in value.items()}
+    return value
+
+
+def readable(messages: Sequence[Mapping[str, str]]) -> str:
+    """Return the conversation as people read it: the lone user message, or all with their roles."""
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
+
+
+def content_hash(value: object) -> str:
+    """Return the SHA-256 of a value's JSON text."""
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()

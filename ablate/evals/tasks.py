@@ -1,0 +1,214 @@
+"""Tasks: items and a scorer, run through lm-eval."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import lm_eval.api.task
+import torch
+from lm_eval.api.filter import Filter
+from lm_eval.api.registry import filter_registry
+from lm_eval.evaluator import evaluate
+from lm_eval.tasks import TaskManager
+
+from ablate.evals.adapter import Generation, SharedModel
+from ablate.evals.tree import mean
+
+Mode = Literal["sampled", "greedy", "choices"]
+Scores = dict[str, float]
+
+KEEP_ALL = "keep_all"
+
+
+class KeepAll(Filter):  # type: ignore[misc]
+    """Passes every repeat on; lm-eval's default filter scores the first and drops the rest."""
+
+    def apply(self, resps: list[list[Any]], docs: list[Any]) -> list[list[Any]]:
+        """Return the responses as they are."""
+        return [list(repeats) for repeats in resps]
+
+
+if KEEP_ALL not in filter_registry:
+    filter_registry.register(KEEP_ALL)(KeepAll)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a task."""
+
+    id: str
+    messages: tuple[dict[str, str], ...]
+    """The conversation up to the reply that is asked for."""
+    target: str | None = None
+    """The right answer, where there is one."""
+    category: str | None = None
+    """Subset that the item is reported under, inside its task."""
+    choices: tuple[str, ...] = ()
+    """Replies whose log-probabilities are compared; the first is the right one."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task in one mode."""
+
+    name: str
+    category: str | None
+    """Category of the suite's tree; None is reported alone."""
+    items: tuple[Item, ...]
+    score: Callable[[Item, Any], Scores]
+    """Takes the `Generation`, or the choices' summed log-probabilities in nats."""
+    mode: Mode = "sampled"
+    """How its outputs come about."""
+    repeats: int = 1
+    """Sampled completions per item."""
+    temperature: float = 0.0
+    """Sampling temperature; 0 is greedy."""
+    max_new_tokens: int = 256
+    """Longest completion."""
+    until: tuple[str, ...] = ()
+    """Texts that end a completion, beside the end token."""
+
+    @property
+    def key(self) -> str:
+        """Name inside lm-eval, where a task has one mode."""
+        return f"{self.name}/{self.mode}"
+
+
+@dataclass
+class Scored:
+    """One scored output."""
+
+    task: str
+    category: str | None
+    mode: Mode
+    item: Item
+    doc_hash: str
+    prompt_hash: str
+    sample: int
+    scores: Scores
+    generation: Generation | None
+    """None for compared choices."""
+    kl_nats: float | None = None
+    """Log-ratio to the reference, summed over the output's tokens."""
+
+
+def run_tasks(tasks: Sequence[Task], model: SharedModel, *, limit: int | None) -> list[Scored]:
+    """Evaluate every task with ``model`` and return its outputs in order of task and item.
+
+    Global generators stay untouched: `lm_eval.evaluate` seeds nothing and the sampler has its own.
+    """
+    with _quiet():
+        manager = TaskManager(include_defaults=False)
+        loaded = manager.load([_config(task, model) for task in tasks])
+        results = evaluate(model, loaded, limit=limit, bootstrap_iters=0)
+    return [
+        scored
+        for task in tasks
+        for logged in results["samples"][task.key]
+        for scored in _outputs(task, logged)
+    ]
+
+
+def _config(task: Task, model: SharedModel) -> dict[str, Any]:
+    """Return lm-eval's configuration: functions all the way, so that no template is compiled."""
+    by_id = {item.id: item for item in task.items}
+
+    def items(**_: object) -> dict[str, _Items]:
+        return {"test": _Items(vars(item) for item in task.items)}
+
+    def score(doc: dict[str, Any], responses: list[Any]) -> dict[str, list[Scores]]:
+        outputs = [[c[0][0] for c in responses]] if task.mode == "choices" else responses[0]
+        return {"scores": [_scores(task, by_id[doc["id"]], output) for output in outputs]}
+
+    common: dict[str, Any] = {
+        "task": task.key,
+        "custom_dataset": items,
+        "test_split": "test",
+        "doc_to_text": lambda doc: model.chat(doc["messages"]),
+        "process_results": score,
+        "filter_list": [{"name": KEEP_ALL, "filter": [{"function": KEEP_ALL}]}],
+        "metric_list": [
+            {"metric": "scores", "aggregation": _mean_accuracy, "higher_is_better": True}
+        ],
+    }
+    return common | (_choice_fields() if task.mode == "choices" else _generation_fields(task))
+
+
+def _generation_fields(task: Task) -> dict[str, Any]:
+    return {
+        "output_type": "generate_until",
+        "doc_to_target": lambda doc: doc["target"] or "",
+        "repeats": task.repeats,
+        "generation_kwargs": {
+            "until": list(task.until),
+            "max_gen_toks": task.max_new_tokens,
+            "temperature": task.temperature,
+            "do_sample": task.temperature > 0,
+        },
+    }
+
+
+def _choice_fields() -> dict[str, Any]:
+    return {
+        "output_type": "multiple_choice",
+        "doc_to_choice": lambda doc: list(doc["choices"]),
+        "doc_to_target": lambda doc: 0,
+        "target_delimiter": "",
+    }
+
+
+def _scores(task: Task, item: Item, output: Any) -> Scores:
+    """Score an output; one that came from numbers that are not finite has undefined scores."""
+    logprobs = output.logprobs if isinstance(output, Generation) else torch.tensor(output)
+    scores = task.score(item, output)
+    return scores if bool(logprobs.isfinite().all()) else dict.fromkeys(scores, math.nan)
+
+
+def _outputs(task: Task, logged: Mapping[str, Any]) -> Iterator[Scored]:
+    by_id = {item.id: item for item in task.items}
+    generations = [None] if task.mode == "choices" else logged["resps"][0]
+    for sample, (scores, generation) in enumerate(zip(logged["scores"], generations, strict=True)):
+        yield Scored(
+            task=task.name,
+            category=task.category,
+            mode=task.mode,
+            item=by_id[logged["doc"]["id"]],
+            doc_hash=logged["doc_hash"],
+            prompt_hash=logged["prompt_hash"],
+            sample=sample,
+            scores=scores,
+            generation=generation,
+        )
+
+
+def _mean_accuracy(per_item: list[list[Scores]]) -> float:
+    return mean(mean(s["acc"] for s in scores) for scores in per_item)
+
+
+class _Items(list[dict[str, Any]]):
+    """What lm-eval needs of a data set: items, and the names of their fields."""
+
+    @property
+    def features(self) -> dict[str, None]:
+        return dict.fromkeys(self[0])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back lm-eval's progress bars and its notes, one per task on how to pass metadata."""
+    logger = logging.getLogger("lm_eval")
+    level, bar = logger.level, lm_eval.api.task.tqdm
+    logger.setLevel(logging.ERROR)
+    # TQDM_DISABLE is read only once, when whatever imports tqdm first does.
+    lm_eval.api.task.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        lm_eval.api.task.tqdm = bar
