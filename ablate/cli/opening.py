@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import SurroundingsError
+from ablate.execution.status import study_names
 from ablate.plan.build import Plan, build_plan
 from ablate.plan.cells import expand
 from ablate.plan.estimate import Measured
@@ -41,15 +42,9 @@ def open_store(args: argparse.Namespace) -> Store:
     return Store(Path(args.store or os.environ.get("ABLATE_STORE") or ".ablate"))
 
 
-def stored_studies(store: Store) -> list[str]:
-    """Return the names of the studies that the store has run, sorted."""
-    folder = store.root / "studies"
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-
-
 def study_name(store: Store, given: str | None) -> str:
     """Return the name of a stored study from a name, a study file, or the only one there is."""
-    names = stored_studies(store)
+    names = study_names(store)
     if given is None:
         if len(names) == 1:
             return names[0]
@@ -68,7 +63,7 @@ def study_name(store: Store, given: str | None) -> str:
 def history(store: Store) -> list[Measured]:
     """Return what finished jobs of every stored study cost, each job once."""
     found: dict[str, Measured] = {}
-    for name in stored_studies(store):
+    for name in study_names(store):
         path = store.study(name) / RUNS
         try:
             jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]

@@ -77,7 +77,7 @@ def _run(opened: OpenStudy, store: Store, args: argparse.Namespace) -> Outcome:
         listeners.append(Track(opened.plan, outbox))
         sink = start_sink(store.root, opened.plan.study)
     options = RunOptions(
-        local=LocalOptions(slots=args.slots), study_text=opened.loaded.text, estimate=None
+        local=LocalOptions(slots=args.slots), study_text=opened.loaded.source.text, estimate=None
     )
     try:
         return run_study(

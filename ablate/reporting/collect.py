@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from ablate.plan.build import Plan, Run
-from ablate.reporting.records import RunKind, RunRecord, StudyRecord
+from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
 from ablate.spec.load import LoadedStudy
 from ablate.store.layout import Store
 
@@ -37,10 +38,10 @@ def study_record(
         alpha=study.analysis.alpha,
         correction=study.analysis.correction,
         baseline=study.baseline,
-        design=study.design,
+        design=cast(Design, study.design),
         cells=tuple(cell.name for cell in plan.cells),
         runs=tuple(_run_record(run, plan, store, reasons or {}) for run in plan.runs),
-        source_text=loaded.text,
+        source_text=loaded.source.text,
         digest=loaded.digest,
         plan_summary=dict(plan_summary or {}),
         vary=tuple(study.seeds.vary),

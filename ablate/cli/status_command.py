@@ -1,0 +1,99 @@
+"""``ablate status``: how far a study is, and where its time went."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+from ablate.cli.opening import RUNS, open_store, study_name
+from ablate.cli.output import bold, duration, print_json, table
+from ablate.errors import SurroundingsError
+from ablate.execution.status import (
+    StageTimings,
+    StudyStatus,
+    stage_timings,
+    study_names,
+    study_status,
+)
+from ablate.store.layout import Store
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one study's status or timings; all studies without a name."""
+    store = open_store(args)
+    names = study_names(store) if args.study is None else [study_name(store, args.study)]
+    if not names:
+        raise SurroundingsError(f"{store.root}: no study was run here. Run one: ablate run FILE.")
+    if args.json:
+        print_json([_document(store, name, timings=args.timings) for name in names])
+        return 0
+    for index, name in enumerate(names):
+        if index:
+            print()
+        _print_status(study_status(store, name), _runs_done(store, name))
+        if args.timings:
+            print()
+            _print_timings(stage_timings(store, name))
+    return 0
+
+
+def _document(store: Store, name: str, *, timings: bool) -> dict[str, Any]:
+    done, total = _runs_done(store, name)
+    document: dict[str, Any] = {
+        "status": study_status(store, name),
+        "runs": {"done": done, "total": total},
+    }
+    if timings:
+        document["timings"] = stage_timings(store, name)
+    return document
+
+
+def _runs_done(store: Store, name: str) -> tuple[int, int]:
+    """Return how many runs have all their artifacts, and how many there are."""
+    try:
+        plan = json.loads((store.study(name) / RUNS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0, 0
+    there = {
+        job["fingerprint"] for job in plan["jobs"] if store.has(job["stage"], job["fingerprint"])
+    }
+    runs = plan["runs"]
+    return sum(set(run["jobs"].values()) <= there for run in runs), len(runs)
+
+
+def _print_status(status: StudyStatus, runs: tuple[int, int]) -> None:
+    print(bold(f"study {status.study}: {status.state}"))
+    if status.reason:
+        print(status.reason)
+    ago = duration(max(0.0, time.time() - status.updated))
+    print(f"{runs[0]} of {runs[1]} runs complete; last word {ago} ago\n")
+    header = ["stage", "waiting", "running", "cached", "done", "failed", "skipped"]
+    rows = [[getattr(row, name) for name in header] for row in status.stages]
+    print(table(header, rows))
+    for job in status.running:
+        share = f", step {job.done} of {job.total}" if job.total else ""
+        hung = ", no sign of life" if job.hung else ""
+        spent = duration(job.seconds)
+        print(f"running: {job.stage}-{job.fingerprint} attempt {job.attempt}, {spent}{share}{hung}")
+    for failed in status.failed:
+        print(f"failed: {failed.stage}-{failed.fingerprint}: {failed.kind}: {failed.message}")
+        print(f"        ablate logs {failed.fingerprint}")
+
+
+def _print_timings(rows: list[StageTimings]) -> None:
+    names = ["rollout", "scoring", "update"]
+    others = sorted({name for row in rows for name in row.other})
+    header = ["stage", "jobs", "wall s", *names, *others, "unnamed"]
+    print(table(header, [_timing_row(row, others) for row in rows]))
+    total = sum(row.wall_seconds for row in rows)
+    print(f"\n{duration(total)} of work in {sum(row.jobs for row in rows)} jobs")
+
+
+def _timing_row(row: StageTimings, others: list[str]) -> list[object]:
+    named = [row.rollout_seconds, row.scoring_seconds, row.update_seconds]
+    rest = [row.other.get(name, 0.0) for name in others]
+    unnamed = row.wall_seconds - sum(named) - sum(rest)
+    shown = [f"{value:.1f}" if value else None for value in [*named, *rest]]
+    return [row.stage, row.jobs, f"{row.wall_seconds:.1f}", *shown, f"{max(0.0, unnamed):.1f}"]
