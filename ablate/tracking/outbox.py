@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.tracking.events import Event, Recorded, from_line, subject, to_line
+from ablate.tracking.events import Event, Recorded, body, from_line, stamped, subject
 
 OUTBOX = "outbox.jsonl"
 
@@ -33,7 +33,9 @@ class Outbox:
         folder = tracking_folder(store, study)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / OUTBOX
-        self._last = {subject(entry.event): hash_of(entry.event) for entry, _ in read(path, 0)}
+        self._last = {
+            subject(entry.event): _digest(body(entry.event)) for entry, _ in read(path, 0)
+        }
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         if not _ends_with_newline(path):
             os.write(self._file, b"\n")
@@ -45,21 +47,17 @@ class Outbox:
         written in one call, so a killed process loses at most the event it was writing; there is
         no fsync, because the artifacts are the truth and not this file.
         """
-        about, digest = subject(event), hash_of(event)
+        about, said = subject(event), body(event)
+        digest = _digest(said)
         if self._last.get(about) == digest:
             return False
-        os.write(self._file, to_line(Recorded(time.time_ns() // 1_000_000, event)).encode())
+        os.write(self._file, stamped(said, time.time_ns() // 1_000_000).encode())
         self._last[about] = digest
         return True
 
     def close(self) -> None:
         """Close the file; the outbox stays."""
         os.close(self._file)
-
-
-def hash_of(event: Event) -> bytes:
-    """Return a digest of what the event says, without its time."""
-    return hashlib.sha256(to_line(Recorded(0, event)).encode()).digest()
 
 
 def read(path: Path, offset: int) -> Iterator[tuple[Recorded, int]]:
@@ -109,6 +107,10 @@ class Cursor:
     def pending(self) -> int:
         """Return how many events the destination does not have."""
         return sum(1 for _ in read(self.folder / OUTBOX, self.load()))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -42,10 +42,11 @@ def test_events_come_back_in_order(tmp_path: Path) -> None:
 
 
 def test_telling_everything_again_adds_nothing(tmp_path: Path) -> None:
-    Outbox(tmp_path, "s").append(RUN)
+    first = Outbox(tmp_path, "s")
+    assert first.append(RUN) and first.append(JOB)
     again = Outbox(tmp_path, "s")
-    assert not again.append(RUN)
-    assert events_of(tmp_path) == [RUN]
+    assert not again.append(RUN) and not again.append(JOB)
+    assert events_of(tmp_path) == [RUN, JOB]
 
 
 def test_a_run_that_fails_then_finishes_then_fails_is_told_three_times(tmp_path: Path) -> None:

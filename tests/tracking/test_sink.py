@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,16 @@ def test_an_event_that_can_never_be_sent_does_not_hold_up_the_others(
     assert send(store, started(0), broken, RunFinished(RUNS[0])) is None
     assert runs_of(store)["seed 0"].info.status == "FINISHED"
     assert '"fingerprint":"bbb0"' in (tracking_folder(store, "s") / REFUSED).read_text()
+
+
+def test_an_event_that_mlflow_refuses_for_good_is_kept_and_passed_over(
+    store: Path, artifact: Write
+) -> None:
+    job = committed("policy", "bbb0", artifact("policy", "bbb0"), 0)
+    refused = replace(job, inputs={"no[brackets]": "0123"})
+    assert send(store, started(0), refused, RunFinished(RUNS[0])) is None
+    assert runs_of(store)["seed 0"].info.status == "FINISHED"
+    assert "no[brackets]" in (tracking_folder(store, "s") / REFUSED).read_text()
 
 
 def test_an_artifact_that_is_gone_is_marked(store: Path) -> None:
