@@ -15,6 +15,7 @@ from lm_eval.defaults import DEFAULT_MAX_GEN_TOKS
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from torch import Tensor
 
+from ablate.errors import StageError
 from ablate.models.backbone import device_of, hidden_states, vocabulary_head
 from ablate.models.batching import layout, length_buckets, row_lengths
 from ablate.models.boundary import Row
@@ -220,7 +221,14 @@ class SharedModel(LM):  # type: ignore[misc]
 
     def _fitted(self, prompt: Ids, completion: Ids) -> Row:
         """Drop the oldest prompt tokens where both do not fit into the context window."""
-        room = max(1, self._window - len(completion))
+        room = self._window - len(completion)
+        if room < 1:
+            raise StageError(
+                f"evaluation: a reply to score takes {len(completion)} tokens; the model has "
+                f"{self._window} positions, one of them for the prompt. "
+                "Choose a model with a longer context, or leave the document out.",
+                kind="bad_data",
+            )
         return Row(prompt[-room:], completion)
 
     def _windows(self, ids: Ids) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, islice
+from itertools import chain, groupby, islice, zip_longest
 from pathlib import Path
 
 from ablate.data import tiny
@@ -92,13 +92,11 @@ def _real_chat(config: EvaluationConfig) -> Suite:
     # average are undefined on the validation split.
     if config.split == "test":
         documents = load_documents("xstest", split="test", location=_place(folder, "xstest"))
-        # The reader's category is the label, which is what a reply is judged against.
-        labelled = tuple(replace(item, target=item.category) for item in _items(documents))
         xstest = replace(
             gsm8k,
             name="xstest",
             category="safety",
-            items=labelled,
+            items=_xstest_items(documents),
             score=real_chat.score_xstest,
         )
         tasks = [*_modes(xstest, config), *tasks]
@@ -108,6 +106,19 @@ def _real_chat(config: EvaluationConfig) -> Suite:
         "reasoning": (Leaf("gsm8k", needs=needs),),
     }
     return Suite("real-chat", tree, tuple(tasks), _REAL_DETAILS)
+
+
+def _xstest_items(documents: Iterable[Document]) -> tuple[Item, ...]:
+    """Return the prompts with their label as target, safe and unsafe in turn.
+
+    In the file the kinds of prompts come in blocks, so that a limit would take safe ones only.
+    """
+    items = [replace(item, target=item.category) for item in _items(documents)]
+    labels = {
+        label: [item for item in items if item.target == label] for label in ("safe", "unsafe")
+    }
+    in_turn = chain.from_iterable(zip_longest(*labels.values()))
+    return tuple(item for item in in_turn if item is not None)
 
 
 def _gsm8k_items(location: str, config: EvaluationConfig) -> tuple[Item, ...]:

@@ -11,6 +11,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from ablate.data import tiny
+from ablate.errors import StageError
 from ablate.evals.adapter import Generation, SharedModel
 from ablate.models.boundary import Boundary
 from ablate.models.loading import LoadedModel
@@ -163,14 +164,23 @@ def test_numbers_that_are_not_finite_are_counted_and_never_greedy(policy: Loaded
 
 
 def test_global_generators_stay_where_they_are(policy: LoadedModel) -> None:
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    def states() -> tuple[object, ...]:
+        numpy_state: Any = np.random.get_state(legacy=False)
+        return torch.get_rng_state().tolist(), random.getstate(), str(numpy_state)
+
+    before = states()
     model = SharedModel(policy)
     model.generate_until(generations(model, max_gen_toks=4, do_sample=True, temperature=1.0))
     model.loglikelihood(requests("loglikelihood", PAIRS))
-    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
+    assert states() == before
 
 
 def test_a_started_reply_is_refused(policy: LoadedModel) -> None:
     with pytest.raises(ValueError, match="gen_prefix"):
         SharedModel(policy).apply_chat_template([], add_generation_prompt=False)
+
+
+def test_a_reply_that_cannot_fit_is_refused(policy: LoadedModel) -> None:
+    asked = requests("loglikelihood", [("say", " owl" * 256)])
+    with pytest.raises(StageError, match="takes 256 tokens; the model has 256 positions"):
+        SharedModel(policy).loglikelihood(asked)

@@ -79,15 +79,15 @@ def test_choices_are_compared_by_the_log_probability_of_the_whole_reply(
     for out in outputs:
         prompt = policy.boundary.prompt_ids(out.item.messages)
         rows = [(prompt, policy.boundary.completion_ids(text)) for text in out.item.choices]
-        right, wrong = (float(_logprob(policy, *row)) for row in rows)
+        right, wrong = (_logprob(policy, *row) for row in rows)
         assert out.scores["acc"] == float(right > wrong)
 
 
-def _logprob(policy: LoadedModel, prompt: tuple[int, ...], reply: tuple[int, ...]) -> torch.Tensor:
+def _logprob(policy: LoadedModel, prompt: tuple[int, ...], reply: tuple[int, ...]) -> float:
     with torch.inference_mode():
         logprobs = policy.model(torch.tensor([[*prompt, *reply]])).logits[0].log_softmax(-1)
     positions = range(len(prompt) - 1, len(prompt) + len(reply) - 1)
-    return logprobs[list(positions), list(reply)].sum()
+    return float(logprobs[list(positions), list(reply)].sum())
 
 
 def test_a_diverged_model_has_no_score_instead_of_a_perfect_one(policy: LoadedModel) -> None:
