@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from ablate.errors import SurroundingsError
 from ablate.spec.candidates import Candidate, Factor
 from ablate.spec.design import Design, read_design
-from ablate.spec.factors import UNUSED, Level
+from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy, study_error
 from ablate.spec.names import Files
 from ablate.spec.problems import Place, Problem
 from ablate.spec.resolve import Recipe, Resolver, Start, UnresolvedError
+from ablate.spec.source import Source
 from ablate.spec.study import Study
-from ablate.spec.yaml_source import Source
-
-CellStart = Literal["policy", "base", "sft"]
+from ablate.spec.usage import reaches_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Cell:
     """Label by factor; a dash where the cell does not depend on the factor."""
     overrides: Mapping[str, object]
     """What the study sets, by dotted path."""
-    start: CellStart
+    start: Literal["policy", "base", "sft"]
     """What is evaluated: a trained policy, or a starting point."""
     parent: str | None
     """The rung before, or the rung that a branch leaves."""
@@ -38,6 +37,8 @@ class Cell:
     """``preliminary`` or None."""
     recipe: Recipe
     """The resolved configuration of every stage."""
+    row: bool = False
+    """Whether ``rows`` asked for it, so that no level of a factor stands behind it."""
 
 
 def expand(study: LoadedStudy | Study) -> list[Cell]:
@@ -47,12 +48,14 @@ def expand(study: LoadedStudy | Study) -> list[Cell]:
     model or data set that it names is not on this machine.
     """
     if isinstance(study, LoadedStudy):
-        source, files, studied = study.source, study.files, study.study
+        source, files, design, studied = study.source, study.files, study.design, study.study
     else:
-        source, files, studied = Source(study.study), Files(), study
-    design = read_design(studied)
-    problems = list(design.problems)
-    cells = _Expansion(studied, design, files, problems).cells() if not problems else []
+        source, files, design, studied = Source(study.study), Files(), read_design(study), study
+    if design.problems:
+        raise study_error(source, design.problems)
+    expansion = _Expansion(studied, design, files)
+    cells = expansion.cells()
+    problems = expansion.problems()
     wrong = [problem for problem in problems if not problem.surroundings]
     if wrong:
         raise study_error(source, wrong)
@@ -62,29 +65,42 @@ def expand(study: LoadedStudy | Study) -> list[Cell]:
 
 
 class _Expansion:
-    """Resolve every candidate once and keep what goes wrong, by place."""
+    """Resolves every candidate once and keeps what goes wrong, by place."""
 
-    def __init__(self, study: Study, design: Design, files: Files, problems: list[Problem]) -> None:
-        self.study, self.design, self.problems = study, design, problems
+    def __init__(self, study: Study, design: Design, files: Files) -> None:
+        self.study, self.design = study, design
         self.resolver = Resolver(files)
+        self._failures: dict[tuple[Place, str, str, bool], list[str]] = {}
+        self._equal: list[Problem] = []
 
     def cells(self) -> list[Cell]:
-        rows = [row for name in self.study.rows for row in self._rows(name)]
+        """Return rows and cells; those that cannot be resolved are missing."""
         cells = [cell for candidate in self.design.candidates if (cell := self._cell(candidate))]
-        if not self.problems:
+        rows: list[Cell] = []
+        if not self._failures:
+            rows = [row for name in self.study.rows for row in self._rows(name)]
+        if not self._failures:
             self._check_equal([*rows, *cells])
         return [*rows, *cells]
+
+    def problems(self) -> list[Problem]:
+        """Return each distinct failure once, with the cells that it keeps from being planned."""
+        found = list(self._equal)
+        places = {candidate.place for candidate in self.design.candidates}
+        for (place, path, message, surroundings), names in self._failures.items():
+            if place in places or not place:
+                others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+                message = f"cell {names[0]!r}{others}: {path}: {message}"
+            found.append(Problem(place, message, surroundings=surroundings))
+        return found
 
     def _recipe(self, candidate: Candidate, start: Start | None = None) -> Recipe | None:
         try:
             return self.resolver.recipe(candidate.overrides, start=start)
         except UnresolvedError as error:
             place = self._place(candidate, error.path)
-            known = (
-                place[-1:] == (error.path,) or place[:1] == ("base",) or place != candidate.place
-            )
-            message = error.message if known else f"{error.path}: {error.message}"
-            self.problems.append(Problem(place, message, surroundings=error.surroundings))
+            key = (place, error.path, error.message, error.surroundings)
+            self._failures.setdefault(key, []).append(candidate.name or str(start))
             return None
 
     def _place(self, candidate: Candidate, path: str) -> Place:
@@ -93,7 +109,7 @@ class _Expansion:
             return candidate.places[path]
         for factor in self.design.factors:
             for level in factor.levels:
-                if path in level.places and _label(factor, candidate) == level.label:
+                if path in level.places and candidate.levels.get(factor.name) == level.label:
                     return level.places[path]
         return self.design.base_places.get(path, candidate.place)
 
@@ -101,46 +117,50 @@ class _Expansion:
         recipe = self._recipe(candidate)
         if recipe is None:
             return None
-        start: CellStart = recipe.start if recipe.policy is None else "policy"
         return Cell(
-            candidate.name,
-            candidate.levels,
-            candidate.overrides,
-            start,
-            candidate.parent,
-            candidate.status or self.study.status,
-            recipe,
+            name=candidate.name,
+            levels=candidate.levels,
+            overrides=candidate.overrides,
+            start=recipe.start if recipe.policy is None else "policy",
+            parent=candidate.parent,
+            status=candidate.status or self.study.status,
+            recipe=recipe,
         )
 
-    def _rows(self, name: Start) -> list[Cell]:
-        """Return one row for each distinct starting point; most studies have one."""
-        groups: dict[int, tuple[Recipe, list[Candidate]]] = {}
-        shapes: dict[tuple[int, int, int], Recipe] = {}
-        for candidate in self.design.candidates:
-            recipe = self._recipe(candidate, name)
+    def _rows(self, name: Start) -> Iterator[Cell]:
+        """Yield one row for each distinct starting point; most studies have one."""
+        alike: dict[tuple[object, ...], list[Candidate]] = {}
+        for candidate in self._row_candidates():
+            key = tuple(item for item in candidate.overrides.items() if reaches_row(item[0]))
+            alike.setdefault(key, []).append(candidate)
+        groups: dict[tuple[int, ...], tuple[Recipe, list[Candidate]]] = {}
+        for candidates in alike.values():
+            recipe = self._recipe(candidates[0], name)
             if recipe is not None:
                 parts = (id(recipe.model), id(recipe.sft), id(recipe.evaluation))
-                recipe = shapes.setdefault(parts, recipe)
-                groups.setdefault(id(recipe), (recipe, []))[1].append(candidate)
-        if len(groups) > 1 and self.study.design in ("ladder", "cells"):
-            first = next(iter(groups.values()))
-            groups = {0: first}
-        cells = []
+                groups.setdefault(parts, (recipe, []))[1].extend(candidates)
         for recipe, candidates in groups.values():
-            levels = _shared_levels(self.design.factors, candidates, single=len(groups) == 1)
-            named = ", ".join(text for text in levels.values() if text != UNUSED)
-            cells.append(
-                Cell(
-                    f"{name}, {named}" if len(groups) > 1 else name,
-                    levels,
-                    candidates[0].overrides,
-                    name,
-                    None,
-                    self.study.status,
-                    recipe,
-                )
+            levels = dict.fromkeys((factor.name for factor in self.design.factors), UNUSED)
+            if len(groups) > 1:
+                levels = _shared_levels(self.design.factors, candidates)
+            named = [text for text in levels.values() if text != UNUSED]
+            yield Cell(
+                name=", ".join([name, *named]),
+                levels=levels,
+                overrides=candidates[0].overrides,
+                start=name,
+                parent=None,
+                status=self.study.status,
+                recipe=recipe,
+                row=True,
             )
-        return cells
+
+    def _row_candidates(self) -> Sequence[Candidate]:
+        """Return what rows start from: every cell of a grid, the base of named cells."""
+        if self.study.design == "grid" or "model" not in self.design.base:
+            return self.design.candidates
+        first = self.design.candidates[0]
+        return [replace(first, name="", overrides=self.design.base, places=self.design.base_places)]
 
     def _check_equal(self, cells: Sequence[Cell]) -> None:
         """Report cells that compute the same; a comparison of them would show only noise."""
@@ -154,71 +174,20 @@ class _Expansion:
                 id(recipe.preferences),
                 id(recipe.reward_preferences),
                 id(recipe.reward_model),
+                id(recipe.reward_evaluation),
                 id(recipe.policy),
                 id(recipe.evaluation),
                 cell.start,
             )
             first = seen.setdefault(key, cell)
             if first is not cell:
-                found = f"the cells {first.name!r} and {cell.name!r} are the same"
-                message = f"{found}: they train and evaluate alike. Remove or change one."
-                self.problems.append(Problem(places.get(cell.name, ()), message))
+                found = f"{cell.name!r} is the same as {first.name!r}: both train and evaluate"
+                message = f"{found} alike. Remove or change one."
+                place = places.get(cell.name, ())
+                self._equal.append(Problem(place, message, at_key=len(place) > 1))
 
 
-def _label(factor: Factor, candidate: Candidate) -> str | None:
-    return candidate.levels.get(factor.name)
-
-
-def _shared_levels(
-    factors: Sequence[Factor], candidates: Sequence[Candidate], *, single: bool
-) -> dict[str, str]:
-    """Return the labels on which all candidates agree where a starting point depends on them."""
-    shared: dict[str, str] = {}
-    for factor in factors:
-        labels = {candidate.levels[factor.name] for candidate in candidates}
-        shared[factor.name] = labels.pop() if len(labels) == 1 and not single else UNUSED
-    return shared
-
-
-def baseline_cells(study: Study, cells: Sequence[Cell]) -> dict[str, str]:
-    """Return the name of the baseline of each cell; a cell without one is left out.
-
-    A name holds for every cell. A mapping that names some factors pairs a cell with the one that
-    has the baseline's levels of these and the cell's own levels of the others. Without a
-    ``baseline`` it is the row ``sft``, the row ``base``, or the first cell.
-    """
-    names = [cell.name for cell in cells]
-    wanted = study.baseline
-    if isinstance(wanted, Mapping) and study.design == "grid":
-        return _paired(study, cells)
-    if not isinstance(wanted, str):
-        centre = cells[len(names) - len(_trained(cells, study))].name
-        rows = [row for row in ("sft", "base") if row in names]
-        wanted = centre if study.design != "grid" or not rows else rows[0]
-    return dict.fromkeys(names, wanted)
-
-
-def _trained(cells: Sequence[Cell], study: Study) -> Sequence[Cell]:
-    rows = [cell for cell in cells if cell.start != "policy" and cell.parent is None]
-    named = [cell for cell in rows if cell.name.partition(",")[0] in study.rows]
-    return cells[len(named) :]
-
-
-def _paired(study: Study, cells: Sequence[Cell]) -> dict[str, str]:
-    design = read_design(study)
-    fixed: dict[str, str] = {}
-    from ablate.spec.grid import find_level
-
-    for factor in design.factors:
-        if factor.name in study.baseline:
-            level, _ = find_level(factor, study.baseline[factor.name], ("baseline",))
-            fixed[factor.name] = cast(Level, level).label
-    found: dict[str, str] = {}
-    trained = _trained(cells, study)
-    for cell in trained:
-        target = {**cell.levels, **fixed}
-        for other in trained:
-            if all(text in (UNUSED, target[name]) for name, text in other.levels.items()):
-                found[cell.name] = other.name
-                break
-    return found
+def _shared_levels(factors: Sequence[Factor], candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Return the label of each factor on which all candidates agree, a dash for the others."""
+    labels = {factor.name: {c.levels[factor.name] for c in candidates} for factor in factors}
+    return {name: min(found) if len(found) == 1 else UNUSED for name, found in labels.items()}

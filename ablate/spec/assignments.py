@@ -10,8 +10,9 @@ from typing import Any
 from ablate.errors import StudyError
 from ablate.spec.fields import ALIASES
 from ablate.spec.problems import Place, Problem
+from ablate.spec.source import Source
 from ablate.spec.study import NOT_YET, Study
-from ablate.spec.yaml_source import Source, UnreadableYaml, parse
+from ablate.spec.yaml_source import UnreadableYaml, parse
 
 
 def apply_sets(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ablate.spec.factors import Level
-from ablate.spec.problems import Place
+from ablate.spec.factors import Level, is_path_factor, one_level
+from ablate.spec.messages import one_of
+from ablate.spec.problems import Place, Problem
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,22 @@ class Candidate:
     """Where the cell stands in the file; the design's for a cell of a grid."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """Where each override stands in the file."""
+
+
+Choice = dict[str, Level]
+"""A level of every factor."""
+
+
+def choice_labels(choice: Choice) -> tuple[tuple[str, str], ...]:
+    """Return factor and label pairs, which tell choices apart."""
+    return tuple((name, level.label) for name, level in choice.items())
+
+
+def find_level(factor: Factor, value: object, place: Place) -> tuple[Level | None, Problem | None]:
+    """Return the level of a factor that ``value`` names, or what is wrong with it."""
+    known = {level.label: level for level in factor.levels}
+    if not is_path_factor(factor.name) or (isinstance(value, str) and value in known):
+        found = known.get(str(value))
+    else:
+        found = known.get(one_level(factor.name, value, place)[0].label)
+    return found, None if found else Problem(place, one_of(value, known))

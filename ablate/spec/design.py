@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from ablate.spec.candidates import Candidate, Factor
 from ablate.spec.factors import UNUSED, label, named_factors
-from ablate.spec.grid import grid_candidates, one_at_a_time
+from ablate.spec.grid import grid_candidates
 from ablate.spec.messages import one_of, show
+from ablate.spec.one_factor import one_at_a_time
 from ablate.spec.overrides import Flat, Overrides, flatten, merged
 from ablate.spec.problems import Place, Problem
-from ablate.spec.resolve import uses
 from ablate.spec.study import Study
+from ablate.spec.usage import uses
 
 RESERVED = ("from", "status")
 """Keys of a rung, branch or explicit cell that are not fields."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib import metadata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +15,15 @@ from ablate.errors import StudyError, SurroundingsError
 from ablate.spec.assignments import apply_sets
 from ablate.spec.design import Design, read_design
 from ablate.spec.fields import SECTIONS
+from ablate.spec.local_files import find_file
 from ablate.spec.messages import structure_problems
-from ablate.spec.names import Files, Kind, LocalFile, Missing, is_dataset_file, is_hub_id, is_path
+from ablate.spec.names import Files, Kind, LocalFile, Missing
 from ablate.spec.problems import Place, Problem
-from ablate.spec.registry import DataFile, PackageFile, registry
-from ablate.spec.resolve import model_entry
+from ablate.spec.registry import registry
+from ablate.spec.source import Source, at_mark
 from ablate.spec.study import NOT_YET, Analysis, Seeds, Study
-from ablate.spec.yaml_source import Source, UnreadableYaml, at_mark, decode, parse
+from ablate.spec.yaml_source import UnreadableYaml, decode, parse
 
-DATA_VARIABLE = "ABLATE_DATA_DIR"
-"""Environment variable that names the folder of registered data files."""
-_MODEL_FILES = (".json", ".jinja", ".model", ".safetensors", ".txt")
 _DESIGN_KEYS = {
     "grid",
     "zip",
@@ -54,6 +49,8 @@ class LoadedStudy:
     """SHA-256 of the study's content and of the files that it names; comments do not count."""
     files: Files
     """What its names refer to on this machine."""
+    design: Design = field(repr=False)
+    """Its cells before they are resolved."""
 
 
 def load_study(path: Path, sets: Sequence[str] = ()) -> LoadedStudy:
@@ -76,17 +73,13 @@ def study_from_text(
     data, source, found = _parsed(content, name)
     data, source, wrong = apply_sets(data, source, sets)
     problems = [*found, *wrong]
-    study = _study(data, problems)
-    design = read_design(study) if study is not None else None
-    dropped = study is not None and not _DESIGN_KEYS.isdisjoint(set(data) - study.model_fields_set)
-    if design is not None and not dropped:
-        problems.extend(design.problems)
-    elif design is not None:
-        problems.extend(p for p in design.problems if p.place[:1] == ("base",))
-    files = _look_up(design, folder, problems) if design is not None else Files()
-    if problems or study is None or source.root is None:
+    study, complete = _study(data, problems)
+    design = read_design(study)
+    problems += [p for p in design.problems if complete or p.place[:1] == ("base",)]
+    files = _look_up(design, folder, problems)
+    if problems:
         raise study_error(source, problems)
-    return LoadedStudy(study, source, _digest(study, files), files)
+    return LoadedStudy(study, source, _digest(study, files), files, design)
 
 
 def study_error(source: Source, problems: Iterable[Problem]) -> StudyError:
@@ -122,37 +115,38 @@ def _parsed(content: bytes | str, name: str) -> tuple[dict[str, Any], Source, li
     except UnreadableYaml as error:
         mark = (error.line, error.column)
         raise StudyError(at_mark(name, text, mark, error.message)) from None
-    if marked:
-        shown = [at_mark(name, text, (line, column), what) for what, line, column in marked]
-        raise StudyError("\n".join(shown))
     if root is None or (root.kind == "scalar" and root.scalar is None):
         raise StudyError(f"{name}: the file is empty; a study has at least a name and a design.")
     if root.kind != "mapping":
         kind = "a list" if root.kind == "sequence" else "a single value"
         message = f"{kind}; a study is a mapping of keys to values, such as `study: my-study`."
         raise StudyError(at_mark(name, text, (root.line, root.column), message))
-    return root.data(), Source(name, text, root), []
+    problems = [Problem((), what, mark=(line, column)) for what, line, column in marked]
+    return root.data(), Source(name, text, root), problems
 
 
-def _study(data: Mapping[str, Any], problems: list[Problem]) -> Study | None:
-    """Return the study, without the keys that are wrong; None where too much is missing."""
+def _study(data: Mapping[str, Any], problems: list[Problem]) -> tuple[Study, bool]:
+    """Return the study, or what is left of it without wrong keys, so that more can be checked.
+
+    False where keys of the design had to go: the rest then says nothing about cells.
+    """
     kept = dict(data)
     for name in NOT_YET.keys() & kept.keys():
-        message = f"{name!r} is not yet supported. {NOT_YET[name]}"
+        message = f"not yet supported. {NOT_YET[name]}"
         problems.append(Problem((name,), message, at_key=True))
         del kept[name]
     try:
-        return Study.model_validate(kept)
+        return Study.model_validate(kept), True
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        found = structure_problems(errors, _allowed_keys)
-        problems.extend(_with_base_hint(problem) for problem in found)
+        found = structure_problems(error.errors(include_url=False), _allowed_keys)
+    problems.extend(_with_base_hint(problem) for problem in found)
     wrong = {problem.place[0] for problem in found if problem.place}
-    rest = {"study": "unnamed"} | {key: value for key, value in kept.items() if key not in wrong}
+    rest = {key: value for key, value in kept.items() if key not in wrong}
     try:
-        return Study.model_validate(rest)
+        return Study.model_validate({"study": "unnamed"} | rest), wrong.isdisjoint(_DESIGN_KEYS)
     except ValidationError:
-        return None
+        base = rest.get("base") if isinstance(rest.get("base"), Mapping) else {}
+        return Study(study="unnamed", base=base, cells={"any": {}}), False
 
 
 def _with_base_hint(problem: Problem) -> Problem:
@@ -165,8 +159,9 @@ def _with_base_hint(problem: Problem) -> Problem:
 
 
 def _allowed_keys(place: Place) -> Iterable[str]:
-    nested = {("seeds",): Seeds, ("analysis",): Analysis}
-    return (nested.get(place) or Study).model_fields
+    if place[:1] == ("seeds",):
+        return list(Seeds.model_fields)
+    return list(Analysis.model_fields if place[:1] == ("analysis",) else Study.model_fields)
 
 
 def _digest(study: Study, files: Files) -> str:
@@ -199,7 +194,7 @@ def _look_up(design: Design, folder: Path, problems: list[Problem]) -> Files:
     for path, name, place in _references(design):
         key = (_REFERENCES[path], name)
         if key not in found:
-            entry = _find(key[0], name, folder)
+            entry = find_file(key[0], name, folder)
             if entry is not None:
                 found[key] = entry
         entry = found.get(key)
@@ -228,110 +223,3 @@ def _references(design: Design) -> Iterator[tuple[str, str, Place]]:
             name = preset.get(section, {}).get(field)
             if name is not None and (f"{section}.{field}", name) not in seen:
                 yield f"{section}.{field}", name, ("base",)
-
-
-def _find(kind: Kind, name: str, folder: Path) -> LocalFile | Missing | None:
-    """Return what a name refers to here; None for what is generated or unknown."""
-    if kind == "model":
-        return _find_model(name, folder)
-    if kind == "suite":
-        suite = registry().suites.get(name)
-        return _suite_files(suite.files) if suite is not None and suite.files else None
-    known = registry().prompts if kind == "prompts" else registry().datasets
-    entry = known.get(name)
-    if entry is not None:
-        return _data_file(entry.data) if entry.data is not None else None
-    return _local(name, folder, _hash_file) if is_dataset_file(name) else None
-
-
-def _find_model(name: str, folder: Path) -> LocalFile | Missing | None:
-    known = name in registry().models
-    if known:
-        package = model_entry(name).package
-        return _package_file(package, model_entry(name).format) if package is not None else None
-    if name.endswith(".gguf"):
-        return _local(name, folder, _hash_file, form="gguf")
-    if is_path(name):
-        return _local(name, folder, _hash_model_folder, form="hf")
-    return LocalFile(f"hub:{name}", "", "hf") if is_hub_id(name) else None
-
-
-def _local(
-    name: str, folder: Path, hash_it: Callable[[Path], str], form: str = "data"
-) -> LocalFile | Missing:
-    path = (folder / Path(name).expanduser()).absolute()
-    if not path.exists():
-        return Missing(
-            f"{name!r}: no such file or folder; looked for {path}. Correct the path.", False
-        )
-    try:
-        return LocalFile(hash_it(path), str(path), form)  # type: ignore[arg-type]
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return Missing(f"{name!r}: cannot be read ({reason}). Correct the path.", False)
-
-
-def _data_file(data: DataFile) -> LocalFile | Missing:
-    root = os.environ.get(DATA_VARIABLE)
-    if not root:
-        reason = (
-            f"needs the file {data.file} below the folder that {DATA_VARIABLE} names, which is not "
-            f"set. Set it; the file is from {data.source}."
-        )
-        return Missing(reason, True)
-    path = Path(root).absolute() / data.file
-    if not path.is_file():
-        reason = (
-            f"no file {path}; {DATA_VARIABLE} is {root}. Put the file there; it is from "
-            f"{data.source}."
-        )
-        return Missing(reason, True)
-    return LocalFile(_hash_file(path), str(path))
-
-
-def _suite_files(files: Sequence[DataFile]) -> LocalFile | Missing:
-    contents = []
-    for data in files:
-        found = _data_file(data)
-        if isinstance(found, Missing):
-            return found
-        contents.append(found.content)
-    together = hashlib.sha256("".join(contents).encode()).hexdigest()
-    return LocalFile(together, str(Path(os.environ[DATA_VARIABLE]).absolute()))
-
-
-def _package_file(package: PackageFile, form: str) -> LocalFile | Missing:
-    install = f"Install it: pip install --no-deps {package.distribution}."
-    try:
-        listed = metadata.files(package.distribution) or []
-    except metadata.PackageNotFoundError:
-        return Missing(f"needs the Python package {package.distribution}. {install}", True)
-    for entry in listed:
-        path = Path(str(entry.locate()))
-        if str(entry) == package.file and path.is_file():
-            return LocalFile(_hash_file(path), str(path), form)  # type: ignore[arg-type]
-    return Missing(f"the package {package.distribution} lacks {package.file}. {install}", True)
-
-
-def _hash_file(path: Path) -> str:
-    if not path.is_file():
-        raise ValueError("not a file")
-    stat = path.stat()
-    return _hash_bytes(str(path), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _hash_bytes(path: str, size: int, changed_ns: int) -> str:
-    """Hash a file once per process as long as neither size nor time of change differs."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _hash_model_folder(path: Path) -> str:
-    if path.is_file():
-        raise ValueError("a file; a model is a folder with config.json, or a .gguf file")
-    if not (path / "config.json").is_file():
-        raise ValueError("the folder has no config.json")
-    names = sorted(p.name for p in path.iterdir() if p.suffix in _MODEL_FILES and p.is_file())
-    listed = "".join(f"{name}\0{_hash_file(path / name)}\n" for name in names)
-    return hashlib.sha256(listed.encode()).hexdigest()

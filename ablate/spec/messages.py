@@ -107,7 +107,9 @@ def _structure_problem(
     if error["type"] == "missing":
         return Problem(place, "missing; the study needs it. Add it.")
     if error["type"] == "study":
-        return Problem(place, str(_context(error)["message"]))
+        context = _context(error)
+        key = context.get("key")
+        return Problem((*place, key) if key else place, str(context["message"]), bool(key))
     return Problem(place, value_message(error))
 
 

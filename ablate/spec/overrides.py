@@ -64,7 +64,7 @@ def merged(first: Mapping[str, object], second: Mapping[str, object]) -> Overrid
 def _take(key: str, value: object, place: Place, flat: Flat) -> None:
     path = ALIASES.get(key, key)
     if isinstance(value, Mapping) and (key in SECTIONS or key.endswith(".lora")):
-        if key.endswith(".lora"):
+        if key.endswith(".lora") and not value:
             _set(key, {}, place, flat)
         for inner, inner_value in value.items():
             _take(f"{key}.{inner}", inner_value, (*place, inner), flat)

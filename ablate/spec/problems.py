@@ -21,6 +21,8 @@ class Problem:
     """What was found; what is allowed. What to do."""
     at_key: bool = False
     """Point at the key and not at its value."""
+    mark: tuple[int, int] | None = None
+    """Line and column from 0, for what is wrong with the text and not with a value."""
     surroundings: bool = False
     """The study may stay as it is; something around it is missing."""
 

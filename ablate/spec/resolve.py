@@ -6,7 +6,7 @@ thousand cells costs lookups and not validations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
@@ -78,8 +78,9 @@ class Resolver:
     def __init__(self, files: Files) -> None:
         """Start with an empty cache; ``files`` holds what the study's names refer to."""
         self._files = files
+        self._built: dict[object, Config] = {}
         self._configs: dict[object, Any] = {}
-        self._sections: dict[str, tuple[str, str]] = {}
+        self._routes: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def recipe(self, overrides: Mapping[str, object], *, start: Start | None = None) -> Recipe:
         """Return the recipe of checked, flat overrides.
@@ -115,33 +116,38 @@ class Resolver:
             and own_data is not None
             and not (reads_data and own_data == overrides["dataset"])
             else None,
-            reward_model=self._reward_model(context, parts) if ppo else None,
-            reward_evaluation=self._reward_evaluation(context, parts) if ppo else None,
+            reward_model=self._once(
+                self._reward_model, context, parts["reward_model"], parts["model"]
+            )
+            if ppo
+            else None,
+            reward_evaluation=self._once(
+                self._reward_evaluation, context, parts["reward_evaluation"]
+            )
+            if ppo
+            else None,
             policy=policy,
             start=start or ("base" if no_sft else "sft"),
-            evaluation=self._evaluation(context, parts["evaluation"]),
+            evaluation=self._once(self._evaluation, context, parts["evaluation"]),
         )
 
-    def _by_section(self, overrides: Mapping[str, object]) -> dict[str, Items]:
+    def _by_section(self, overrides: Mapping[str, object]) -> _Parts:
         found: dict[str, list[tuple[str, object]]] = {}
         for path, value in overrides.items():
-            known = self._sections.get(path)
-            if known is None:
-                section, _, name = path.partition(".")
-                known = self._sections[path] = (section, name)
-            if known[1]:
-                found.setdefault(known[0], []).append((known[1], value))
-            elif path == "prompts":
-                found.setdefault("ppo", []).append(("prompts", value))
-        # The policy's fields reach one algorithm each; order among the two spellings is kept.
-        for algorithm in ALGORITHMS:
-            found[f"={algorithm}"] = [
-                (path if path == "prompts" else path.partition(".")[2], value)
-                for path, value in overrides.items()
-                if self._sections[path][0] in ("policy", algorithm)
-                or (path == "prompts" and algorithm == "ppo")
-            ]
+            routes = self._routes.get(path)
+            if routes is None:
+                routes = self._routes[path] = _routes(path)
+            for section, name in routes:
+                found.setdefault(section, []).append((name, value))
         return _Parts({section: tuple(items) for section, items in found.items()})
+
+    def _once(self, build: Callable[..., C], *arguments: object) -> C:
+        """Return what ``build`` returns for these arguments, built once."""
+        key = (build.__name__, arguments)
+        found = self._built.get(key)
+        if found is None:
+            found = self._built[key] = build(*arguments)
+        return cast(C, found)
 
     def _make(
         self, cls: type[C], context: tuple[str, str], section: str, items: Items, **extra: object
@@ -206,7 +212,7 @@ class Resolver:
         return self._make(SftConfig, context, "sft", items, content=file.content)
 
     def _preferences(
-        self, context: tuple[str, str], name: object, parts: Mapping[str, Items]
+        self, context: tuple[str, str], name: object, items: Items
     ) -> PreferencesConfig:
         if name is None:
             allowed = ", ".join(registry().named("preferences"))
@@ -217,12 +223,12 @@ class Resolver:
         if entry is None or entry.world is None:
             file = self._file("preferences", str(name), "dataset")
             extra |= {"content": file.content, "location": file.location}
-        return self._make(PreferencesConfig, context, "preferences", parts["preferences"], **extra)
+        return self._make(PreferencesConfig, context, "preferences", items, **extra)
 
     def _reward_model(
-        self, context: tuple[str, str], parts: Mapping[str, Items]
+        self, context: tuple[str, str], own: Items, model_items: Items
     ) -> RewardModelConfig:
-        items = tuple(item for item in parts["reward_model"] if item[0] != "dataset")
+        items = tuple(item for item in own if item[0] != "dataset")
         config = self._make(RewardModelConfig, context, "reward_model", items)
         sizes = {"full": None, **model_entry(context[0]).sizes}
         layers = config.layers
@@ -234,7 +240,7 @@ class Resolver:
                 )
                 raise UnresolvedError("reward_model.size", message)
             layers = sizes[config.size]
-        model = self._model(context, parts["model"])
+        model = self._once(self._model, context, model_items)
         depth = getattr(model, "layers", model_entry(context[0]).layers)
         if layers is not None and depth is not None and layers > depth:
             message = f"{layers} layers are asked for; the model has {depth}. Choose fewer."
@@ -245,10 +251,7 @@ class Resolver:
             self._configs[key] = self._shared(changed)
         return cast(RewardModelConfig, self._configs[key])
 
-    def _reward_evaluation(
-        self, context: tuple[str, str], parts: Mapping[str, Items]
-    ) -> RewardEvaluationConfig:
-        items = parts["reward_evaluation"]
+    def _reward_evaluation(self, context: tuple[str, str], items: Items) -> RewardEvaluationConfig:
         config = self._make(RewardEvaluationConfig, context, "reward_evaluation", items)
         entry = registry().datasets.get(config.dataset)
         if config.dataset == "dataset" or (entry is not None and entry.world is not None):
@@ -258,12 +261,9 @@ class Resolver:
         return self._make(RewardEvaluationConfig, context, "reward_evaluation", items, **extra)
 
     def _policy(
-        self, context: tuple[str, str], algorithm: str, parts: Mapping[str, Items]
+        self, context: tuple[str, str], algorithm: str, items: Items
     ) -> DpoConfig | PpoConfig:
         cls: type[DpoConfig] | type[PpoConfig] = ALGORITHMS[algorithm]
-        items = tuple(
-            item for item in parts[f"={algorithm}"] if item[0].partition(".")[0] in cls.model_fields
-        )
         config = self._make(cls, context, algorithm, items)
         if not isinstance(config, PpoConfig) or config.prompts == "dataset":
             return config
@@ -294,6 +294,17 @@ class _Parts(dict[str, Items]):
 
     def __missing__(self, section: str) -> Items:
         return ()
+
+
+def _routes(path: str) -> tuple[tuple[str, str], ...]:
+    """Return the sections that a path's value reaches, with the field's name there."""
+    section, _, name = path.partition(".")
+    if path == "prompts":
+        return (("ppo", "prompts"),)
+    if section == "policy":
+        field = name.partition(".")[0]
+        return tuple((key, name) for key, cls in ALGORITHMS.items() if field in cls.model_fields)
+    return ((section, name),) if name else ()
 
 
 _IDENTITY_OF_MODEL = ("kind", "world", "format", "content", "location", "seed")
@@ -340,26 +351,3 @@ def resolve(
 ) -> Recipe:
     """Return the recipe of flat overrides; raises UnresolvedError."""
     return Resolver(files or Files()).recipe(overrides, start=start)
-
-
-def uses(overrides: Mapping[str, object], path: str) -> bool:
-    """Return whether a trained cell with these overrides depends on ``path`` at all."""
-    section, _, name = path.partition(".")
-    algorithm = overrides.get("algorithm")
-    if algorithm is None:
-        return section in ("model", "sft", "evaluation", "preset", "algorithm") and not (
-            section == "sft" and "sft" in overrides and bool(name)
-        )
-    if section == "sft":
-        return not name or "sft" not in overrides
-    if section in ("dataset", "preferences"):
-        own = overrides.get("reward_model.dataset") is not None
-        prompts = overrides.get("prompts", "dataset") == "dataset"
-        return algorithm == "dpo" or prompts or not own or section == "preferences"
-    if section in ("prompts", "reward_model", "reward_evaluation"):
-        return algorithm == "ppo"
-    if section == "policy":
-        return name.partition(".")[0] in ALGORITHMS[str(algorithm)].model_fields
-    if section in ALGORITHMS:
-        return section == algorithm
-    return True

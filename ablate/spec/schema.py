@@ -9,24 +9,26 @@ from pydantic.json_schema import models_json_schema
 from ablate.spec.config import Config
 from ablate.spec.fields import ALGORITHMS, SECTIONS, WELL_KNOWN, field_paths, filled_in
 from ablate.spec.registry import registry
-from ablate.spec.study import Study
+from ablate.spec.study import Seeds, Study
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def study_schema() -> dict[str, Any]:
     """Return the schema of a study file, the fields of every stage included."""
-    schema = Study.model_json_schema()
-    definitions = schema.setdefault("$defs", {})
-    stages = dict.fromkeys(cls for classes in SECTIONS.values() for cls in classes)
-    _, found = models_json_schema(
-        [(cls, "validation") for cls in stages], ref_template="#/$defs/{model}"
-    )
-    definitions |= found["$defs"]
+    stages = dict.fromkeys(cls for section in SECTIONS.values() for cls in section)
+    classes: list[type[Config]] = [Study, Seeds, *stages]
+    _, found = models_json_schema([(cls, "validation") for cls in classes])
+    definitions = found["$defs"]
+    schema: dict[str, Any] = definitions.pop("Study")
     definitions["Overrides"] = _overrides(definitions)
     overrides = {"$ref": "#/$defs/Overrides"}
     properties = schema["properties"]
     properties["base"] = overrides
+    properties["seeds"] = {
+        "anyOf": [{"type": "integer", "minimum": 1}, {"$ref": "#/$defs/Seeds"}],
+        "description": properties["seeds"]["description"],
+    }
     for name in ("cells", "branches"):
         properties[name] = {
             "type": "object",
@@ -44,6 +46,7 @@ def study_schema() -> dict[str, Any]:
     }
     properties["ladder"].pop("anyOf", None)
     schema["$schema"] = DIALECT
+    schema["$defs"] = definitions
     schema["title"] = "An ablate study"
     return schema
 

@@ -17,14 +17,16 @@ from ablate.spec.config import Config
 from ablate.spec.messages import show
 
 DESIGNS = ("grid", "ladder", "one_factor_at_a_time", "cells")
+_BELONGS_TO = {"zip": "grid", "include": "grid", "exclude": "grid", "branches": "ladder"}
 MAX_SEEDS = 1000
 RowName = Literal["base", "sft"]
 SeededStage = Literal["model", "sft", "preferences", "reward_model", "policy", "evaluation"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def _problem(message: str) -> PydanticCustomError:
-    return PydanticCustomError("study", "{message}", {"message": message})
+def _problem(message: str, key: str = "") -> PydanticCustomError:
+    """Return an error for a validator to raise; ``key`` is the key below it to point at."""
+    return PydanticCustomError("study", "{message}", {"message": message, "key": key})
 
 
 def _study_name(value: object) -> object:
@@ -147,10 +149,7 @@ class Study(Config):
     seeds: Annotated[
         Seeds,
         BeforeValidator(_seeds),
-        WithJsonSchema(
-            {"anyOf": [{"type": "integer", "minimum": 1}, {"$ref": "#/$defs/Seeds"}]},
-            mode="validation",
-        ),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "object"}]}),
     ] = Seeds()
     """Number of seeds, or ``{n, vary}``."""
     grid: Factors | None = None
@@ -172,25 +171,18 @@ class Study(Config):
     analysis: Analysis = Analysis()
     """What is tested."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _not_yet(cls, data: Any) -> Any:
-        for name, instead in NOT_YET.items():
-            if isinstance(data, Mapping) and name in data:
-                raise _problem(f"{name!r} is not yet supported. {instead}")
-        return data
-
     @model_validator(mode="after")
     def _one_design(self) -> Self:
         given = [name for name in DESIGNS if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = f"{' and '.join(given)} are given" if given else "no design"
-            raise _problem(f"{found}; a study has one of {', '.join(DESIGNS)}. Keep one.")
-        for name, design in (("zip", "grid"), ("include", "grid"), ("exclude", "grid")):
+        if not given:
+            raise _problem(f"no design; a study has one of {', '.join(DESIGNS)}. Add one.")
+        if len(given) > 1:
+            found = f"a second design beside {given[0]}; a study has one. Keep one."
+            raise _problem(found, given[1])
+        for name, design in _BELONGS_TO.items():
             if getattr(self, name) and given != [design]:
-                raise _problem(f"{name!r} belongs to a grid; this study has {given[0]}. Remove it.")
-        if self.branches and given != ["ladder"]:
-            raise _problem(f"'branches' belongs to a ladder; this study has {given[0]}. Remove it.")
+                found = f"belongs to {design!r}; this study has {given[0]!r}. Remove it."
+                raise _problem(found, name)
         return self
 
     @property

