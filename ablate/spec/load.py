@@ -219,7 +219,7 @@ def _references(design: Design) -> Iterator[tuple[str, str, Place]]:
                 seen.add((path, name))
                 yield path, name, where.get(path, ())
     for preset in registry().presets.values():
-        for section, field in (("sft", "dataset"), ("evaluation", "suite")):
-            name = preset.get(section, {}).get(field)
-            if name is not None and (f"{section}.{field}", name) not in seen:
-                yield f"{section}.{field}", name, ("base",)
+        for section, key in (("sft", "dataset"), ("evaluation", "suite")):
+            name = preset.get(section, {}).get(key)
+            if name is not None and (f"{section}.{key}", name) not in seen:
+                yield f"{section}.{key}", name, ("base",)

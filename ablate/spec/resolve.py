@@ -92,44 +92,50 @@ class Resolver:
         name = overrides.get("model")
         if name is None:
             raise UnresolvedError("model", _no_model())
-        entry = model_entry(str(name))
-        context = (str(name), str(overrides.get("preset") or entry.preset))
-        algorithm = None if start is not None else overrides.get("algorithm")
+        context = (str(name), str(overrides.get("preset") or model_entry(str(name)).preset))
         no_sft = "sft" in overrides
         if start == "sft" and no_sft:
             raise UnresolvedError("sft", "the row 'sft' needs an SFT stage. Remove the row.")
-        sft = None if no_sft or start == "base" else self._sft(context, parts["sft"])
-        policy = self._policy(context, str(algorithm), parts) if algorithm else None
-        own_data = overrides.get("reward_model.dataset")
-        ppo = isinstance(policy, PpoConfig)
-        reads_data = policy is not None and (
-            not isinstance(policy, PpoConfig) or policy.prompts == "dataset" or own_data is None
-        )
-        return Recipe(
-            model=self._model(context, parts["model"]),
-            sft=sft,
-            preferences=self._preferences(context, overrides.get("dataset"), parts)
-            if reads_data
-            else None,
-            reward_preferences=self._preferences(context, own_data, parts)
-            if ppo
-            and own_data is not None
-            and not (reads_data and own_data == overrides["dataset"])
-            else None,
-            reward_model=self._once(
-                self._reward_model, context, parts["reward_model"], parts["model"]
+        has_sft = not no_sft and start != "base"
+        recipe = {
+            "model": self._once(self._model, context, parts["model"]),
+            "sft": self._once(self._sft, context, parts["sft"]) if has_sft else None,
+            "evaluation": self._once(self._evaluation, context, parts["evaluation"]),
+            **dict.fromkeys(_OF_A_POLICY),
+        }
+        algorithm = overrides.get("algorithm")
+        if start is None and algorithm is not None:
+            recipe |= self._trained(context, str(algorithm), overrides, parts)
+        return Recipe(start=start or ("base" if no_sft else "sft"), **recipe)
+
+    def _trained(
+        self,
+        context: tuple[str, str],
+        algorithm: str,
+        overrides: Mapping[str, object],
+        parts: Mapping[str, Items],
+    ) -> dict[str, Any]:
+        """Return the stages of a cell that an algorithm trains, by field of the recipe."""
+        policy = self._once(self._policy, context, algorithm, parts[algorithm])
+        dataset, own = overrides.get("dataset"), overrides.get("reward_model.dataset")
+        items = parts["preferences"]
+        if isinstance(policy, DpoConfig):
+            data = self._once(self._preferences, context, dataset, "dataset", items)
+            return {"policy": policy, "preferences": data}
+        found: dict[str, Any] = {"policy": policy}
+        if policy.prompts == "dataset" or own is None:
+            found["preferences"] = self._once(self._preferences, context, dataset, "dataset", items)
+        if own is not None and (own != dataset or "preferences" not in found):
+            found["reward_preferences"] = self._once(
+                self._preferences, context, own, "reward_model.dataset", items
             )
-            if ppo
-            else None,
-            reward_evaluation=self._once(
-                self._reward_evaluation, context, parts["reward_evaluation"]
-            )
-            if ppo
-            else None,
-            policy=policy,
-            start=start or ("base" if no_sft else "sft"),
-            evaluation=self._once(self._evaluation, context, parts["evaluation"]),
+        found["reward_model"] = self._once(
+            self._reward_model, context, parts["reward_model"], parts["model"]
         )
+        found["reward_evaluation"] = self._once(
+            self._reward_evaluation, context, parts["reward_evaluation"]
+        )
+        return found
 
     def _by_section(self, overrides: Mapping[str, object]) -> _Parts:
         found: dict[str, list[tuple[str, object]]] = {}
@@ -209,10 +215,11 @@ class Resolver:
             )
             raise UnresolvedError("sft.dataset", message)
         file = self._file("demonstrations", config.dataset, "sft.dataset")
-        return self._make(SftConfig, context, "sft", items, content=file.content)
+        extra = {"content": file.content, "location": file.location}
+        return self._make(SftConfig, context, "sft", items, **extra)
 
     def _preferences(
-        self, context: tuple[str, str], name: object, items: Items
+        self, context: tuple[str, str], name: object, path: str, items: Items
     ) -> PreferencesConfig:
         if name is None:
             allowed = ", ".join(registry().named("preferences"))
@@ -221,7 +228,7 @@ class Resolver:
         entry = registry().datasets.get(str(name))
         extra: dict[str, object] = {"dataset": name}
         if entry is None or entry.world is None:
-            file = self._file("preferences", str(name), "dataset")
+            file = self._file("preferences", str(name), path)
             extra |= {"content": file.content, "location": file.location}
         return self._make(PreferencesConfig, context, "preferences", items, **extra)
 
@@ -265,15 +272,18 @@ class Resolver:
     ) -> DpoConfig | PpoConfig:
         cls: type[DpoConfig] | type[PpoConfig] = ALGORITHMS[algorithm]
         config = self._make(cls, context, algorithm, items)
-        if not isinstance(config, PpoConfig) or config.prompts == "dataset":
+        if not isinstance(config, PpoConfig):
             return config
         if config.rollouts_per_step < config.batch_size:
             raise UnresolvedError(*_small_step(config))
+        if config.prompts == "dataset":
+            return config
         entry = registry().prompts.get(config.prompts)
         if entry is not None and entry.world is not None:
             return config
         file = self._file("prompts", config.prompts, "prompts")
-        return self._make(cls, context, algorithm, items, prompts_content=file.content)
+        extra = {"prompts_content": file.content, "prompts_location": file.location}
+        return self._make(cls, context, algorithm, items, **extra)
 
     def _evaluation(self, context: tuple[str, str], items: Items) -> EvaluationConfig:
         preset = registry().presets[context[1]].get("evaluation", {})
@@ -307,6 +317,13 @@ def _routes(path: str) -> tuple[tuple[str, str], ...]:
     return ((section, name),) if name else ()
 
 
+_OF_A_POLICY = (
+    "policy",
+    "preferences",
+    "reward_preferences",
+    "reward_model",
+    "reward_evaluation",
+)
 _IDENTITY_OF_MODEL = ("kind", "world", "format", "content", "location", "seed")
 
 
