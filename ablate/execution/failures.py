@@ -49,8 +49,8 @@ class Failure:
         return {key: str(value) for key, value in asdict(self).items()}
 
     def signature(self) -> tuple[str, str]:
-        """Return class and message without its numbers, equal for equal causes."""
-        return self.kind.value, re.sub(r"\d+", "#", self.message)
+        """Return class and message without numbers and fingerprints, equal for equal causes."""
+        return self.kind.value, re.sub(r"\b[0-9a-f]{8,}\b|\d+", "#", self.message)
 
 
 def failure_from(record: Any) -> Failure:
