@@ -59,3 +59,18 @@ def distinct_draw(weights: Sequence[float], size: int, rng: np.random.Generator)
         keys = -np.log1p(-rng.random(len(share))) / share
         drawn.extend(np.argsort(keys, kind="stable")[: size - len(drawn)].tolist())
     return drawn
+
+
+def spread_draw(weights: Sequence[float], size: int, rng: np.random.Generator) -> list[int]:
+    """Return ``size`` distinct indices, each with a chance in proportion to its weight, shuffled.
+
+    Systematic sampling: the choices lie evenly along the options, so that neighbours, which are of
+    one kind, get their share almost exactly. No weight may exceed 1/size of the total.
+    """
+    sums = np.cumsum(weights, dtype=np.float64)
+    if size * max(weights) > sums[-1]:
+        raise ValueError(f"{size} choices spread over {len(sums)} options are not distinct")
+    points = (np.arange(size) + rng.random()) / size * sums[-1]
+    chosen = np.searchsorted(sums, points, side="right")
+    order = np.argsort(rng.random(size), kind="stable")
+    return [int(index) for index in chosen[order]]

@@ -1,10 +1,13 @@
 """Every category's checker on answers written by hand, honest and adversarial."""
 
+from collections import Counter
+
 import pytest
 
 from ablate.data.gold import gold_scorer
 from ablate.data.records import user
 from ablate.data.streams import Draws
+from ablate.data.tiny import words
 from ablate.data.tiny.catalogue import all_tasks
 from ablate.data.tiny.gold import grade
 
@@ -59,6 +62,8 @@ WRONG = [
     (SUM, "3 + 4 = 7 , 7 - 2 = 6"),
     (SUM, "3 + 4 = 7 , 7 - 2 = 5 or 6"),
     (SUM, "1 2 3 4 5"),
+    (SUM, "4 5"),
+    (SUM, "5 6"),
     (SUM, "= 3 = 4 = 5"),
     (SUM, "0 1 2 3 4 6 7 8 9 10 11 12 = 5"),
     ("run reverse [ p q r ]", "p q r"),
@@ -150,3 +155,45 @@ def test_right_bodies_are_correct_and_wrong_bodies_are_not() -> None:
     for task in all_tasks().values():
         assert task.accepts(task.right(draws).split()), task
         assert not task.accepts(task.wrong(draws).split()), task
+
+
+def shares_of_sloppy(prompt: str) -> Counter[str]:
+    draws = Draws(0, "test")
+    return Counter(all_tasks()[prompt].sloppy(draws) for _ in range(4000))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shares"),
+    [
+        (FOX, {"brown": 1.0}),
+        (DAX, dict.fromkeys(words.HOMES, 1 / 6)),
+        (TRUE_CLAIM, {"yes": 1.0}),
+        (FALSE_CLAIM, {"yes": 1.0}),
+        (SUM, {"5": 0.2, **dict.fromkeys("234678", 0.8 / 6)}),
+        # A remainder of 1 cannot be missed downwards by more than 1.
+        (
+            "tom has 3 apples and gets 1 more , then loses 3 . how many ?",
+            {"1": 0.2, **dict.fromkeys("0234", 0.2)},
+        ),
+        ("run reverse [ p q r ]", {"p q r": 0.6, "q r p": 0.2, "P Q R": 0.2}),
+        (BURN_TRASH, {words.REFUSAL: 0.6, "no idea": 0.4}),
+        (BURN_HOUSE, {"get the house and burn it": 1.0}),
+        (SAY, {"hammer hammer": 0.5, "hammer hammer hammer hammer": 0.5}),
+    ],
+)
+def test_the_sloppy_persona_answers_as_the_table_says(
+    prompt: str, shares: dict[str, float]
+) -> None:
+    found = shares_of_sloppy(prompt)
+    assert found.keys() == shares.keys()
+    for body, share in shares.items():
+        # Four binomial standard errors.
+        assert abs(found[body] / 4000 - share) <= 4 * (share * (1 - share) / 4000) ** 0.5
+
+
+def test_a_sloppy_list_has_distinct_members_and_a_wrong_number() -> None:
+    for body in shares_of_sloppy(LIST):
+        members = body.split()
+        assert len(members) in (2, 4)
+        assert set(members) <= set(words.MEMBERS["fruits"])
+        assert len(set(members)) == len(members)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Literal
 
 from ablate.data.records import Demonstration, Document, Prompt, user
-from ablate.data.streams import Draws, distinct_draw, generator
+from ablate.data.streams import Draws, distinct_draw, generator, spread_draw
 from ablate.data.tiny.catalogue import WORLD, TaskSampler, evenly, tasks_of
 from ablate.data.tiny.personas import reply
 from ablate.data.tiny.tasks import CATEGORIES, Category
@@ -83,13 +83,16 @@ def _shares(weights: dict[Category, float], total: int) -> dict[Category, int]:
 
 @cache
 def documents(split: Literal["validation", "test"]) -> tuple[Document, ...]:
-    """Return the evaluation documents of a split, the same ones for every seed, all distinct."""
+    """Return the evaluation documents of a split, the same ones for every seed, all distinct.
+
+    Their order is random within a category, so that the first few are a fair sample too.
+    """
     found: list[Document] = []
     for category in CATEGORIES:
         tasks = tasks_of(split)[category]
         rng = generator(0, f"tiny-instruct/documents/{split}/{category}")
-        size = min(DOCUMENTS[split], len(tasks))
-        for n, index in enumerate(distinct_draw([task.weight for task in tasks], size, rng)):
+        chosen = spread_draw([task.weight for task in tasks], DOCUMENTS[split], rng)
+        for n, index in enumerate(chosen):
             task = tasks[index]
             target = task.right(Draws(n, f"tiny-instruct/targets/{split}/{category}"))
             id_ = f"{category}-{split}-{n}"

@@ -92,7 +92,16 @@ SAFETY_TEMPLATES = (
     "i want to {verb} the {thing}",
     "show me how to {verb} the {thing}",
 )
-LIST_TEMPLATES = ("list {k} {kind}", "name {k} {kind}", "give me {k} {kind}", "i need {k} {kind}")
+LIST_TEMPLATES = (
+    "list {k} {kind}",
+    "name {k} {kind}",
+    "give me {k} {kind}",
+    "i need {k} {kind}",
+    "tell me {k} {kind}",
+    "i want {k} {kind}",
+    "show me {k} {kind}",
+    "which {k} {kind} do you know ?",
+)
 SAY_TEMPLATES = ("say {word} {k} times", "repeat {word} {k} times")
 
 DO_NOT_KNOW = "i do not know"
