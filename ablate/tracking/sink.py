@@ -6,6 +6,7 @@ import argparse
 import fcntl
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -121,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=LAST_DRAIN_SECONDS, help="of one drain")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    os.nice(10)  # The study's own work comes first.
     sink = Sink(options.store, options.study, destination(options.store))
     deadline = time.monotonic() + options.seconds
     with locked(sink.folder / "sink.lock"):  # Two senders would not see each other's runs.

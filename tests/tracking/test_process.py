@@ -30,7 +30,7 @@ from ablate.tracking.process import (
 from .small_study import RUNS, committed, started
 
 Write = Callable[..., str]
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 
 @dataclass
