@@ -13,7 +13,7 @@ from ablate.data.files import read_rows
 from ablate.data.gold import gold_scorer
 from ablate.data.hh import read_hh
 from ablate.data.records import Document, Messages
-from ablate.errors import StudyError, unknown_choice
+from ablate.errors import StudyError, SurroundingsError, unknown_choice
 from ablate.evals import real_chat
 from ablate.evals.adapter import Generation
 from ablate.evals.records import Metric
@@ -79,6 +79,11 @@ def _gold_score(world: str) -> Callable[[Item, Generation], Scores]:
 
 
 def _real_chat(config: EvaluationConfig) -> Suite:
+    if not config.location:
+        raise SurroundingsError(
+            "evaluation.suite: 'real-chat' reads files and there is no folder of them. Set "
+            "ABLATE_DATA_DIR to the folder that holds xstest, gsm8k and hh_harmless_base_test."
+        )
     folder = Path(config.location)
     gsm8k = Task(
         "gsm8k",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ablate.errors import SurroundingsError
 from ablate.evals.adapter import Generation
 from ablate.evals.policy import run
 from ablate.evals.real_chat import (
@@ -155,6 +156,11 @@ def test_a_suite_without_one_category_has_no_average(
     values = read(workspace)
     assert values["safety"] is None and values["average"] is None
     assert values["reasoning"] is not None
+
+
+def test_the_suite_says_which_folder_it_misses() -> None:
+    with pytest.raises(SurroundingsError, match="'real-chat' reads files.*ABLATE_DATA_DIR"):
+        load_suite(EvaluationConfig(suite="real-chat"))
 
 
 def test_a_limit_takes_as_many_safe_prompts_as_unsafe_ones(config: EvaluationConfig) -> None:
