@@ -24,17 +24,8 @@ from ablate.spec.source import Source, at_mark
 from ablate.spec.study import NOT_YET, Analysis, Seeds, Study
 from ablate.spec.yaml_source import UnreadableYaml, decode, parse
 
-_DESIGN_KEYS = {
-    "grid",
-    "zip",
-    "include",
-    "exclude",
-    "ladder",
-    "branches",
-    "one_factor_at_a_time",
-    "cells",
-    "rows",
-}
+_ABOUT_CELLS = {"baseline", "include", "exclude"}
+"""Keys that speak of cells: without all cells, nothing can be said about them."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +64,9 @@ def study_from_text(
     data, source, found = _parsed(content, name)
     data, source, wrong = apply_sets(data, source, sets)
     problems = [*found, *wrong]
-    study, complete = _study(data, problems)
+    study, unknown = _study(data, problems)
     design = read_design(study)
-    problems += [p for p in design.problems if complete or p.place[:1] == ("base",)]
+    problems += [p for p in design.problems if unknown.isdisjoint(p.place[:1])]
     files = _look_up(design, folder, problems)
     if problems:
         raise study_error(source, problems)
@@ -125,10 +116,10 @@ def _parsed(content: bytes | str, name: str) -> tuple[dict[str, Any], Source, li
     return root.data(), Source(name, text, root), problems
 
 
-def _study(data: Mapping[str, Any], problems: list[Problem]) -> tuple[Study, bool]:
+def _study(data: Mapping[str, Any], problems: list[Problem]) -> tuple[Study, set[str | int]]:
     """Return the study, or what is left of it without wrong keys, so that more can be checked.
 
-    False where keys of the design had to go: the rest then says nothing about cells.
+    Also returns the keys of the study whose further problems mean nothing, for what had to go.
     """
     kept = dict(data)
     for name in NOT_YET.keys() & kept.keys():
@@ -136,17 +127,21 @@ def _study(data: Mapping[str, Any], problems: list[Problem]) -> tuple[Study, boo
         problems.append(Problem((name,), message, at_key=True))
         del kept[name]
     try:
-        return Study.model_validate(kept), True
+        return Study.model_validate(kept), set()
     except ValidationError as error:
         found = structure_problems(error.errors(include_url=False), _allowed_keys)
     problems.extend(_with_base_hint(problem) for problem in found)
     wrong = {problem.place[0] for problem in found if problem.place}
     rest = {key: value for key, value in kept.items() if key not in wrong}
     try:
-        return Study.model_validate({"study": "unnamed"} | rest), wrong.isdisjoint(_DESIGN_KEYS)
+        study = Study.model_validate({"study": "unnamed"} | rest)
     except ValidationError:
         base = rest.get("base") if isinstance(rest.get("base"), Mapping) else {}
-        return Study(study="unnamed", base=base, cells={"any": {}}), False
+        return Study(study="unnamed", base=base, cells={"any": {}}), set(Study.model_fields) - {
+            "base"
+        }
+    wrong -= {"study", "base", "seeds", "analysis", "question", "expectation", "status"}
+    return study, _ABOUT_CELLS if wrong else set()
 
 
 def _with_base_hint(problem: Problem) -> Problem:

@@ -68,6 +68,8 @@ def _take(key: str, value: object, place: Place, flat: Flat) -> None:
             _set(key, {}, place, flat)
         for inner, inner_value in value.items():
             _take(f"{key}.{inner}", inner_value, (*place, inner), flat)
+    elif value is None and key in SECTIONS and key not in ("sft", "model", "reward_model"):
+        pass  # A section without fields, as when all of them are commented out.
     elif key == "sft":
         if value is None:
             _set("sft", None, place, flat)

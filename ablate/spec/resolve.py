@@ -97,7 +97,7 @@ class Resolver:
         if start == "sft" and no_sft:
             raise UnresolvedError("sft", "the row 'sft' needs an SFT stage. Remove the row.")
         has_sft = not no_sft and start != "base"
-        recipe = {
+        recipe: dict[str, Any] = {
             "model": self._once(self._model, context, parts["model"]),
             "sft": self._once(self._sft, context, parts["sft"]) if has_sft else None,
             "evaluation": self._once(self._evaluation, context, parts["evaluation"]),
