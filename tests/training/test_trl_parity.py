@@ -1,0 +1,120 @@
+"""The same weights and token ids give the losses of TRL's trainers."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toy_stages import Toy, dpo_config, reward_config
+
+from ablate.algorithms.dpo import PairLogprobs
+from ablate.data.preferences import read_pairs
+from ablate.models.loading import load_policy, load_reward_model
+from ablate.models.logprobs import completion_logprobs
+from ablate.training.dpo import DpoObjective
+from ablate.training.examples import PairRows, pair_rows
+from ablate.training.reward_model import RewardObjective
+from ablate.training.sft import SftObjective
+
+trl = pytest.importorskip("trl")
+datasets = pytest.importorskip("datasets")
+
+ON_CPU: dict[str, Any] = {
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "report_to": "none",
+}
+INDICES = list(range(12))
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    warnings.simplefilter("ignore")
+
+
+def rows_of(toy: Toy) -> tuple[Any, PairRows]:
+    loaded = load_policy(toy.artifacts["model"] / "model")
+    return loaded, pair_rows(loaded.boundary, read_pairs(toy.artifacts["preferences"]), 64)
+
+
+def made_trainer(name: str, toy: Toy, folder: Path, model: Any, **fields: Any) -> Any:
+    config_fields = {key: fields.pop(key) for key in list(fields) if key != "ref_model"}
+    config = getattr(trl, f"{name}Config")(output_dir=str(folder), **ON_CPU, **config_fields)
+    return getattr(trl, f"{name}Trainer")(
+        model=model,
+        args=config,
+        train_dataset=datasets.Dataset.from_list(
+            [{"prompt": "list 2 fruits", "chosen": " a", "rejected": " b", "completion": " a"}]
+        ).select_columns(
+            ["prompt", "completion"] if name == "SFT" else ["prompt", "chosen", "rejected"]
+        ),
+        processing_class=load_policy(toy.artifacts["sft"] / "model").tokenizer,
+        **fields,
+    )
+
+
+def test_dpo_loss_equals_trl(toy: Toy, tmp_path: Path) -> None:
+    loaded, rows = rows_of(toy)
+    reference_model = load_policy(toy.artifacts["sft"] / "model").model
+    trainer = made_trainer(
+        "DPO",
+        toy,
+        tmp_path,
+        loaded.model,
+        ref_model=reference_model,
+        beta=0.3,
+    )
+    pairs = [
+        {
+            "prompt_ids": list(rows.chosen[i].prompt),
+            "chosen_ids": list(rows.chosen[i].completion),
+            "rejected_ids": list(rows.rejected[i].completion),
+        }
+        for i in INDICES
+    ]
+    theirs = trainer.compute_loss(trainer.model, trainer.data_collator(pairs))
+    sums = completion_logprobs(reference_model, rows.of(INDICES), grad=False).logprobs.sum(dim=1)
+    reference = PairLogprobs(*sums.chunk(2))
+    config = dpo_config(beta=0.3)
+    ours = DpoObjective(loaded.model.eval(), rows, reference, config).share(INDICES, 12.0)
+    assert abs(ours.loss.item() - 0.6931) > 1e-3, "policy and reference must differ"
+    torch.testing.assert_close(ours.loss, theirs, atol=1e-5, rtol=0)
+
+
+def test_reward_model_loss_equals_trl(toy: Toy, tmp_path: Path) -> None:
+    _, rows = rows_of(toy)
+    model = load_reward_model(toy.artifacts["reward_model"] / "model").model
+    trainer = made_trainer("Reward", toy, tmp_path, model, center_rewards_coefficient=0.01)
+    pairs = [
+        {
+            side: list(row.prompt + row.completion)
+            for side, row in (("chosen_ids", rows.chosen[i]), ("rejected_ids", rows.rejected[i]))
+        }
+        for i in INDICES
+    ]
+    theirs = trainer.compute_loss(trainer.model, trainer.data_collator(pairs))
+    objective = RewardObjective(model.eval(), rows, reward_config(centering_coef=0.01))
+    ours = objective.share(INDICES, 12.0)
+    torch.testing.assert_close(ours.loss, theirs, atol=1e-5, rtol=0)
+
+
+def test_sft_loss_equals_trl(toy: Toy, tmp_path: Path) -> None:
+    loaded, rows = rows_of(toy)
+    trainer = made_trainer("SFT", toy, tmp_path, loaded.model)
+    examples = [
+        {
+            "input_ids": list(row.prompt + row.completion),
+            "labels": [-100] * len(row.prompt) + list(row.completion),
+        }
+        for row in rows.chosen[:12]
+    ]
+    theirs = trainer.compute_loss(trainer.model, trainer.data_collator(examples))
+    objective = SftObjective(loaded.model.eval(), rows.chosen)
+    ours = objective.share(INDICES, objective.weight(INDICES))
+    torch.testing.assert_close(ours.loss, theirs, atol=1e-5, rtol=0)
