@@ -52,7 +52,8 @@ class SinkProcess:
         """Ask for a last drain, wait at most ``seconds`` for it, and say what is left."""
         if self.process.stdin:
             self.process.stdin.close()
-        _wait(self.process, seconds)
+        # With nothing to send it may still be importing mlflow, which nobody should wait for.
+        _wait(self.process, seconds if pending(self.store, self.study).events else 0.0)
         return pending(self.store, self.study)
 
 
@@ -84,10 +85,10 @@ def drain(store: Path, study: str, *, seconds: float = 30.0) -> Pending:
 def pending(store: Path, study: str) -> Pending:
     """Say what is left to send, from files alone."""
     cursor = Cursor(tracking_folder(store, study), destination(store))
-    error = None
-    if error_path(cursor).exists():
+    events, error = cursor.pending(), None
+    if events and error_path(cursor).exists():
         error = json.loads(error_path(cursor).read_text(encoding="utf-8"))
-    return Pending(cursor.pending(), without_credentials(cursor.destination), error)
+    return Pending(events, without_credentials(cursor.destination), error)
 
 
 def error_path(cursor: Cursor) -> Path:

@@ -10,9 +10,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 REFUSED = "refused.jsonl"
 POLL_SECONDS = 1.0
+LOCK_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 60.0
 LAST_DRAIN_SECONDS = 60.0
 _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
@@ -97,11 +99,26 @@ class Sink:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, waiting for it; the system frees it with the process."""
+def locked(path: Path, *, give_up: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+    """Hold an exclusive lock on a file; False where ``give_up`` came true while waiting for it.
+
+    The system frees the lock with the process.
+    """
     with open(path, "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        while not _try_lock(file):
+            if give_up():
+                yield False
+                return
+            time.sleep(LOCK_POLL_SECONDS)
+        yield True
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def follow(sink: Sink, closed: threading.Event) -> str | None:
@@ -125,12 +142,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.nice(10)  # The study's own work comes first.
     sink = Sink(options.store, options.study, destination(options.store))
     deadline = time.monotonic() + options.seconds
-    with locked(sink.folder / "sink.lock"):  # Two senders would not see each other's runs.
-        failed = follow(sink, _closing_input()) if options.follow else sink.drain(deadline=deadline)
+    closed = _closing_input() if options.follow else threading.Event()
+
+    def over() -> bool:
+        return closed.is_set() or (not options.follow and time.monotonic() > deadline)
+
+    # Two senders would not see each other's runs.
+    with locked(sink.folder / "sink.lock", give_up=over) as ours:
+        if not ours:
+            return 1
+        failed = follow(sink, closed) if options.follow else sink.drain(deadline=deadline)
     return 1 if failed else 0
 
 
 def _closing_input() -> threading.Event:
+    """Return an event that is set when whoever started this process closes its input or dies."""
     closed = threading.Event()
 
     def wait_for_end() -> None:

@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 
 from ablate.tracking.events import Event, RunFinished
-from ablate.tracking.outbox import Outbox
+from ablate.tracking.outbox import Outbox, tracking_folder
 from ablate.tracking.process import (
     destination,
     drain,
@@ -26,6 +26,7 @@ from ablate.tracking.process import (
     start_sink,
     without_credentials,
 )
+from ablate.tracking.sink import locked
 
 from .small_study import RUNS, committed, started
 
@@ -188,6 +189,20 @@ def has_ended(pid: int) -> bool:
     except FileNotFoundError:
         return True
     return state == "Z"
+
+
+def test_a_second_sink_of_a_study_ends_when_it_is_closed(store: Path) -> None:
+    tell(store, started(0))
+    with locked(tracking_folder(store, "s") / "sink.lock") as first:
+        second = start_sink(store, "s")
+        left = second.close(seconds=PATIENCE_SECONDS)
+    assert first and left.events == 1 and second.process.returncode == 1
+
+
+def test_a_sink_with_nothing_to_send_is_not_waited_for(store: Path) -> None:
+    sink = start_sink(store, "s")
+    assert sink.close(seconds=PATIENCE_SECONDS).events == 0
+    assert sink.process.returncode == -signal.SIGKILL
 
 
 def test_nothing_pending_starts_no_process(store: Path) -> None:
