@@ -119,7 +119,7 @@ class SharedModel(LM):  # type: ignore[misc]
             completions = self._sample([samples[position] for position in positions], decoding)
             for position, completion in zip(positions, completions, strict=True):
                 until = requests[position].args[1].get("until") or []
-                outputs[position] = self._output(samples[position], completion, until)
+                outputs[position] = self._output(samples[position], completion, until=until)
         return [outputs[position] for position in range(len(requests))]
 
     def _sample(self, requests: Sequence[Request], decoding: _Decoding) -> list[Completion]:
@@ -131,7 +131,9 @@ class SharedModel(LM):  # type: ignore[misc]
         )
         return sample(self.loaded.model, self.loaded.boundary, requests, params)
 
-    def _output(self, request: Request, completion: Completion, until: Sequence[str]) -> Generation:
+    def _output(
+        self, request: Request, completion: Completion, *, until: Sequence[str]
+    ) -> Generation:
         self.nonfinite += not bool(completion.logprobs.isfinite().all())
         text = self.loaded.boundary.text(completion.tokens)
         return _generation(request.prompt, completion, text=text, until=until)

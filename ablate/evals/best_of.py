@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def best_of_n(scores: Array, gold: Array, n: int) -> Array:
+def best_of_n(scores: Array, gold: Array, *, n: int) -> Array:
     """Return each prompt's expected gold reward of the best of ``n`` samples, shape (P,).
 
     ``scores`` and ``gold`` have shape (P, S) with S >= n. The order-statistic estimator is the
@@ -25,11 +25,11 @@ def best_of_n(scores: Array, gold: Array, n: int) -> Array:
     weights = np.array([comb(rank, n - 1) / comb(samples, n) for rank in range(samples)])
     values = np.empty(prompts)
     for row in range(prompts):
-        values[row] = _expected(scores[row], gold[row], weights)
+        values[row] = _expected(scores[row], gold[row], weights=weights)
     return values
 
 
-def _expected(scores: Array, gold: Array, weights: Array) -> float:
+def _expected(scores: Array, gold: Array, *, weights: Array) -> float:
     if not (np.isfinite(scores).all() and np.isfinite(gold).all()):
         return float("nan")
     order = np.argsort(scores, kind="stable")

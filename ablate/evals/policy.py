@@ -36,12 +36,15 @@ def run(workspace: Workspace) -> None:
     if "reference" in workspace.inputs:
         reference = SharedModel(_load(workspace, "reference"))
         with workspace.timed("scoring"):
-            divergence = _against(reference, suite, outputs, config)
+            divergence = _against(reference, outputs, suite=suite, config=config)
     generated = [out.generation for out in outputs if out.generation is not None]
     workspace.count(generated_tokens=sum(len(generation.tokens) for generation in generated))
     write_lines(workspace.output / SAMPLES, (_line(out) for out in outputs))
-    metrics = [*_metrics(suite, outputs), *_diagnostics(outputs, policy, divergence)]
-    write_scores(workspace.output, suite.name, metrics)
+    metrics = [
+        *_metrics(suite, outputs),
+        *_diagnostics(outputs, divergence, nonfinite=policy.nonfinite),
+    ]
+    write_scores(workspace.output, metrics, suite=suite.name)
     workspace.progress(2, 2)
 
 
@@ -50,7 +53,11 @@ def _load(workspace: Workspace, role: str) -> LoadedModel:
 
 
 def _against(
-    reference: SharedModel, suite: Suite, outputs: Sequence[Scored], config: EvaluationConfig
+    reference: SharedModel,
+    outputs: Sequence[Scored],
+    *,
+    suite: Suite,
+    config: EvaluationConfig,
 ) -> Divergence:
     choices = [task for task in suite.tasks if task.mode == "choices"]
     if choices:
@@ -64,7 +71,7 @@ def _metrics(suite: Suite, outputs: Sequence[Scored]) -> Iterator[Metric]:
     """Yield categories, average and gold of both modes, then the details of each task."""
     for mode, prefix in PREFIXES.items():
         of_mode = [out for out in outputs if out.mode == mode]
-        yield from tree_metrics(suite, of_mode, prefix)
+        yield from tree_metrics(suite, of_mode, prefix=prefix)
         gold = [out.scores["gold"] for out in of_mode if "gold" in out.scores]
         if gold:
             items = _documents(of_mode)
@@ -74,7 +81,7 @@ def _metrics(suite: Suite, outputs: Sequence[Scored]) -> Iterator[Metric]:
             yield from suite.details[task](of_task, PREFIXES.get(mode, ""))
 
 
-def tree_metrics(suite: Suite, outputs: Sequence[Scored], prefix: str) -> Iterator[Metric]:
+def tree_metrics(suite: Suite, outputs: Sequence[Scored], *, prefix: str) -> Iterator[Metric]:
     """Yield the scores of the suite's categories and their average, in percent."""
     tasks = _by_task(outputs)
     by_name = {task: of_task for (task, _), of_task in tasks.items()}
@@ -93,7 +100,7 @@ def tree_metrics(suite: Suite, outputs: Sequence[Scored], prefix: str) -> Iterat
 
 
 def _diagnostics(
-    outputs: Sequence[Scored], policy: SharedModel, divergence: Divergence | None
+    outputs: Sequence[Scored], divergence: Divergence | None, *, nonfinite: int
 ) -> Iterator[Metric]:
     for mode, prefix in PREFIXES.items():
         made = [
@@ -110,7 +117,7 @@ def _diagnostics(
             unit: Unit = "tokens" if name == "length_tokens" else "fraction"
             yield Metric(f"{prefix}{name}", "diagnostic", value, items, "none", unit)
     items = _documents(outputs)
-    yield Metric("nonfinite", "diagnostic", float(policy.nonfinite), items, "lower", "count")
+    yield Metric("nonfinite", "diagnostic", float(nonfinite), items, "lower", "count")
     if divergence is not None:
         items = _documents([out for out in outputs if out.mode == "sampled"])
         for name, nats in vars(divergence).items():

@@ -38,7 +38,9 @@ def score_pair(item: Item, logprobs: Sequence[float]) -> Scores:
 
 def win(margin: float) -> float:
     """Return 1 for a positive margin, 0 for a negative one, 1/2 for a tie, NaN for NaN."""
-    return math.nan if math.isnan(margin) else (math.copysign(1.0, margin) * (margin != 0) + 1) / 2
+    if math.isnan(margin):
+        return math.nan
+    return 0.5 if margin == 0 else float(margin > 0)
 
 
 def xstest_metrics(outputs: Sequence[Scored], prefix: str) -> list[Metric]:

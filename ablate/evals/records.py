@@ -32,7 +32,7 @@ class Metric:
     unit: Unit
 
 
-def write_scores(folder: Path, suite: str, metrics: Iterable[Metric]) -> None:
+def write_scores(folder: Path, metrics: Iterable[Metric], *, suite: str) -> None:
     """Write ``scores.json``."""
     rows = [clean(vars(metric)) for metric in metrics]
     text = json.dumps({"suite": suite, "metrics": rows}, indent=1, allow_nan=False)

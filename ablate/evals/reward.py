@@ -66,7 +66,9 @@ def run(workspace: Workspace) -> None:
     model = load_reward_model(workspace.inputs["reward_model"] / "model", device=available_device())
     with workspace.timed("scoring"):
         kinds = _pairs(config, workspace.inputs)
-        outputs = [out for kind, pairs in kinds.items() for out in score_pairs(model, kind, pairs)]
+        outputs = [
+            out for kind, pairs in kinds.items() for out in score_pairs(model, pairs, kind=kind)
+        ]
     asked = sum(len(pairs) for pairs in kinds.values())
     workspace.count(reward_calls=2 * len(outputs), dropped_long=asked - len(outputs))
     workspace.progress(1, 2)
@@ -74,10 +76,12 @@ def run(workspace: Workspace) -> None:
     metrics = list(pair_metrics(outputs))
     world = kinds["ordinary"][0].world if kinds["ordinary"] else None
     if world is not None and config.best_of_prompts:
-        samples = _best_of_samples(workspace, model, best_of_prompts(config.best_of_prompts))
+        samples = _best_of_samples(
+            workspace, model, prompts=best_of_prompts(config.best_of_prompts)
+        )
         write_lines(workspace.output / BEST_OF, samples.lines())
         metrics += best_of_metrics(samples.scores, samples.gold)
-    write_scores(workspace.output, config.dataset, metrics)
+    write_scores(workspace.output, metrics, suite=config.dataset)
     workspace.progress(2, 2)
 
 
@@ -89,7 +93,7 @@ def _pairs(config: RewardEvaluationConfig, inputs: Mapping[str, Path]) -> dict[s
     )
 
 
-def score_pairs(model: LoadedModel, kind: str, pairs: Sequence[Pair]) -> list[ScoredPair]:
+def score_pairs(model: LoadedModel, pairs: Sequence[Pair], *, kind: str) -> list[ScoredPair]:
     """Score both replies of every pair that fits into the model's context window."""
     window = int(getattr(model.model.config, "max_position_embeddings", 1 << 30))
     rows: list[Row] = []
@@ -100,10 +104,18 @@ def score_pairs(model: LoadedModel, kind: str, pairs: Sequence[Pair]) -> list[Sc
         if len(prompt) + max(map(len, replies)) <= window:
             kept.append(pair)
             rows += [Row(prompt, reply) for reply in replies]
-    scores = completion_scores(model.model, rows).tolist()
+    scores = _raw_scores(model, rows)
     lengths = [len(completion) for _, completion in rows]
     columns = zip(scores[::2], scores[1::2], lengths[::2], lengths[1::2], strict=True)
     return [ScoredPair(kind, pair, *row) for pair, row in zip(kept, columns, strict=True)]
+
+
+def _raw_scores(model: LoadedModel, rows: Sequence[Row]) -> list[float]:
+    """Score each distinct row once: of many samples of one prompt, many are equal."""
+    distinct = list(dict.fromkeys(rows))
+    scores = completion_scores(model.model, distinct).tolist()
+    by_row = dict(zip(distinct, scores, strict=True))
+    return [by_row[row] for row in rows]
 
 
 def pair_metrics(outputs: Sequence[ScoredPair]) -> Iterator[Metric]:
@@ -112,11 +124,11 @@ def pair_metrics(outputs: Sequence[ScoredPair]) -> Iterator[Metric]:
         name = "accuracy" if kind == "ordinary" else f"accuracy_{kind}"
         of_kind = [out for out in outputs if out.kind == kind]
         if of_kind or kind == "ordinary":
-            yield _accuracy(name, "task", of_kind)
+            yield _accuracy(name, of_kind, level="task")
         categories = dict.fromkeys(out.pair.category for out in of_kind)
         for category in (found for found in categories if found is not None):
             chosen = [out for out in of_kind if out.pair.category == category]
-            yield _accuracy(f"{name}_{category}", "category", chosen)
+            yield _accuracy(f"{name}_{category}", chosen, level="category")
     ordinary = [out for out in outputs if out.kind == "ordinary"]
     value = length_correlation(ordinary)
     yield Metric(
@@ -126,7 +138,7 @@ def pair_metrics(outputs: Sequence[ScoredPair]) -> Iterator[Metric]:
     yield Metric("nonfinite", "diagnostic", float(broken), len(outputs), "lower", "count")
 
 
-def _accuracy(name: str, level: Level, outputs: Sequence[ScoredPair]) -> Metric:
+def _accuracy(name: str, outputs: Sequence[ScoredPair], *, level: Level) -> Metric:
     value = 100.0 * mean(out.accuracy for out in outputs)
     return Metric(name, level, value, len(outputs), "higher", "percent")
 
@@ -173,7 +185,7 @@ def best_of_prompts(number: int) -> list[Document]:
 
 
 def _best_of_samples(
-    workspace: Workspace, model: LoadedModel, prompts: Sequence[Document]
+    workspace: Workspace, model: LoadedModel, *, prompts: Sequence[Document]
 ) -> BestOfSamples:
     """Sample ``best_of`` replies of the policy to each prompt and score them both ways."""
     config = workspace.config
@@ -190,7 +202,7 @@ def _best_of_samples(
     rows = [Row(r.prompt, out.tokens) for r, out in zip(requests, outputs, strict=True)]
     shape = (len(prompts), config.best_of)
     with workspace.timed("scoring"):
-        scores = np.array(completion_scores(model.model, rows).tolist()).reshape(shape)
+        scores = np.array(_raw_scores(model, rows)).reshape(shape)
     scorer = gold_scorer(tiny.WORLD)
     assert scorer is not None
     asked = [prompt for prompt in prompts for _ in range(config.best_of)]
@@ -205,7 +217,7 @@ def best_of_metrics(scores: Array, gold: Array) -> Iterator[Metric]:
     """Yield the mean gold reward of best-of-N for N = 1, 2, 4, ... samples."""
     prompts, samples = scores.shape
     for n in powers_of_two(samples):
-        value = mean(best_of_n(scores, gold, n))
+        value = mean(best_of_n(scores, gold, n=n))
         yield Metric(f"best_of_{n}", "diagnostic", value, prompts, "higher", "reward")
 
 

@@ -12,7 +12,7 @@ GOLD = np.array([[0.0, 1.0, 0.0, 1.0]])
 def test_the_estimator_on_four_samples() -> None:
     # Ranked by score the gold rewards are 0 0 1 1. One: the mean. Two: 5 of the 6 pairs hold a
     # good one. Three: every triple does.
-    values = [best_of_n(SCORES, GOLD, n)[0] for n in (1, 2, 3, 4)]
+    values = [best_of_n(SCORES, GOLD, n=n)[0] for n in (1, 2, 3, 4)]
     assert values == pytest.approx([1 / 2, 5 / 6, 1, 1])
 
 
@@ -23,26 +23,26 @@ def test_the_estimator_is_the_mean_over_all_subsets(n: int) -> None:
     subsets = [list(subset) for subset in combinations(range(5), n)]
     for row in range(3):
         winners = [gold[row, max(subset, key=lambda i: scores[row, i])] for subset in subsets]
-        assert best_of_n(scores, gold, n)[row] == pytest.approx(np.mean(winners))
+        assert best_of_n(scores, gold, n=n)[row] == pytest.approx(np.mean(winners))
 
 
 def test_equal_scores_share_their_weight_in_any_order() -> None:
     gold = np.array([[0.0, 1.0, 0.5]])
     tied = np.array([[0.3, 0.3, 0.3]])
-    assert best_of_n(tied, gold, 2)[0] == pytest.approx(0.5)
-    assert best_of_n(tied, gold[:, ::-1], 2)[0] == pytest.approx(0.5)
+    assert best_of_n(tied, gold, n=2)[0] == pytest.approx(0.5)
+    assert best_of_n(tied, gold[:, ::-1], n=2)[0] == pytest.approx(0.5)
 
 
 def test_a_score_that_is_not_finite_leaves_its_prompt_undefined() -> None:
     scores = np.array([[np.nan, 1.0], [0.0, 1.0]])
-    values = best_of_n(scores, np.array([[1.0, 1.0], [0.0, 1.0]]), 2)
+    values = best_of_n(scores, np.array([[1.0, 1.0], [0.0, 1.0]]), n=2)
     assert np.isnan(values[0]) and values[1] == 1.0
 
 
 @pytest.mark.parametrize("n", [0, 5])
 def test_more_samples_than_there_are_is_refused(n: int) -> None:
     with pytest.raises(ValueError, match=f"best of {n} needs"):
-        best_of_n(SCORES, GOLD, n)
+        best_of_n(SCORES, GOLD, n=n)
 
 
 def test_the_sizes_are_powers_of_two_and_the_largest() -> None:

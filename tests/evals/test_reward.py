@@ -94,7 +94,7 @@ def test_the_length_correlation_is_pearsons_over_all_replies() -> None:
 def test_scores_are_those_of_the_model_at_the_last_token(reward_model_folder: Path) -> None:
     loaded = load_reward_model(reward_model_folder / "model")
     pairs, _ = load_pairs("ai-fine", examples=3, seed=0)
-    for out in score_pairs(loaded, "ordinary", pairs):
+    for out in score_pairs(loaded, pairs, kind="ordinary"):
         prompt = loaded.boundary.prompt_ids(out.pair.prompt)
         for text, score in (
             (out.pair.chosen, out.chosen_score),
@@ -111,7 +111,7 @@ def test_pairs_beyond_the_context_window_are_left_out(reward_model_folder: Path)
     loaded = load_reward_model(reward_model_folder / "model")
     long = Pair("long", user("say owl 3 times"), "owl " * 300, "owl")
     short = Pair("short", user("say owl 3 times"), "owl owl owl", "owl")
-    assert [out.pair.id for out in score_pairs(loaded, "ordinary", [long, short])] == ["short"]
+    assert [out.pair.id for out in score_pairs(loaded, [long, short], kind="ordinary")] == ["short"]
 
 
 def test_the_promised_metrics_and_lines_are_there(evaluated: Workspace) -> None:
@@ -131,7 +131,7 @@ def test_best_of_n_follows_from_the_stored_samples(evaluated: Workspace) -> None
     scores, gold = (np.array([line[key] for line in lines]) for key in ("scores", "gold"))
     assert scores.shape == gold.shape == (6, 4)
     for n in (1, 2, 4):
-        assert found[f"best_of_{n}"] == pytest.approx(best_of_n(scores, gold, n).mean())
+        assert found[f"best_of_{n}"] == pytest.approx(best_of_n(scores, gold, n=n).mean())
     assert found["best_of_1"] == pytest.approx(gold.mean())
     best = gold[np.arange(6), scores.argmax(1)]
     assert found["best_of_4"] == pytest.approx(best.mean())
