@@ -17,9 +17,6 @@ from ablate.execution.launchers import Ended, ForkLauncher, Launcher, SpawnLaunc
 
 logger = logging.getLogger(__name__)
 
-SERVER_DEATHS = 20
-"""Deaths of the fork server in a row, no job ending between them, after which we give up."""
-
 
 @dataclass(frozen=True)
 class LocalOptions:
@@ -41,6 +38,8 @@ class LocalOptions:
     """Folders that jobs import from besides the installed packages."""
     log: Path | None = None
     """Where the fork server writes."""
+    server_deaths: int = 20
+    """Deaths of the fork server in a row, no job ending between them, after which we give up."""
 
 
 @dataclass
@@ -137,7 +136,7 @@ class LocalEngine:
             self._spawn = self._spawn or SpawnLauncher(self._environment)
             return self._spawn
         options = self._options
-        if self._deaths >= SERVER_DEATHS:
+        if self._deaths >= options.server_deaths:
             raise SurroundingsError(
                 f"local engine: the fork server died {self._deaths} times in a row; see "
                 f"{options.log}. Run with the spawn style, or find out what kills it."

@@ -16,9 +16,9 @@ import pytest
 from toy_study import LOCAL, OPTIONS, pairs, run
 
 from ablate.errors import SurroundingsError
-from ablate.execution import local as local_module
 from ablate.execution.devices import available_devices
 from ablate.execution.engine import State, Submission
+from ablate.execution.environment import job_environment
 from ablate.execution.forkserver import preload
 from ablate.execution.local import LocalEngine, LocalOptions
 from ablate.plan.job import Job
@@ -190,7 +190,6 @@ def test_a_server_with_a_second_thread_does_not_fork_and_jobs_are_spawned(
 
 @pytest.mark.parametrize("module", ["torch", "transformers", "datasets", "lm_eval"])
 def test_what_is_preloaded_starts_no_thread(tmp_path: Path, module: str) -> None:
-    from ablate.execution.environment import job_environment
 
     code = (
         f"import {module}; from ablate.execution.linux import thread_names; print(thread_names())"
@@ -203,11 +202,12 @@ def test_what_is_preloaded_starts_no_thread(tmp_path: Path, module: str) -> None
 
 
 def test_a_dying_fork_server_is_replaced_but_not_for_ever(
-    store: Store, engines: list[LocalEngine], monkeypatch: pytest.MonkeyPatch
+    store: Store,
 ) -> None:
-    monkeypatch.setattr(local_module, "SERVER_DEATHS", 2)
     (store.root / "deadly.py").write_text("import os\nos._exit(1)\n")
-    options = LocalOptions(preload=("deadly",), python_path=(str(store.root),), devices=())
+    options = LocalOptions(
+        preload=("deadly",), python_path=(str(store.root),), devices=(), server_deaths=2
+    )
     with pytest.raises(SurroundingsError, match="the fork server died 2 times in a row"):
         run(store, [pairs()], options=replace(OPTIONS, local=options))
 

@@ -78,15 +78,14 @@ def test_torchs_own_out_of_memory_error_is_known_without_importing_torch(tmp_pat
 
 
 def test_micro_batches_halve_until_one_and_the_update_stays_the_same() -> None:
-    config = SftConfig(batch_size=4)
-    sizes = []
-    former = None
-    for _ in range(4):
-        config = next_config(SftConfig(batch_size=4), former, MEMORY) if former else config
+    asked = SftConfig(batch_size=4)
+    sizes, former = [], asked.model_dump()
+    for _ in range(3):
+        config = next_config(asked, former, MEMORY)
         sizes.append((micro_batch(config), is_retried(MEMORY, config, losses=0, retries=3)))
         former = config.model_dump()
-    assert sizes == [(4, True), (2, True), (1, False), (1, False)]
-    assert config.batch_size == 4
+        assert former["batch_size"] == 4
+    assert sizes == [(2, True), (1, False), (1, False)]
 
 
 def test_a_smaller_micro_batch_is_kept_after_another_kind_of_failure() -> None:
