@@ -9,7 +9,20 @@ from ablate.plan.cells import Cell
 from ablate.plan.job import Job
 from ablate.spec.config import Config
 from ablate.spec.resolve import Recipe
-from ablate.spec.stages import DpoConfig, PpoConfig, ReferenceConfig, RewardModelConfig
+from ablate.spec.stages import (
+    DpoConfig,
+    EmbeddedModelConfig,
+    EvaluationConfig,
+    PpoConfig,
+    PreferencesConfig,
+    ReferenceConfig,
+    RewardEvaluationConfig,
+    RewardModelConfig,
+    SftConfig,
+)
+
+UNKNOWN_EXAMPLES = 2500
+"""Rows taken for a data set whose size the study does not say."""
 
 PRIORITY = {
     "preferences": 0,
@@ -169,18 +182,20 @@ def _ordered_jobs(runs: Sequence[Run]) -> tuple[tuple[Job, ...], dict[str, tuple
     The order is a priority, not a schedule: an evaluation stands before the training it waits for,
     so that a finished policy is evaluated before the next one starts.
     """
-    rank: dict[str, tuple[int, int]] = {}
+    rank: dict[str, tuple[int, int, float]] = {}
     users: dict[str, dict[str, None]] = {}
     unique: dict[str, Job] = {}
     seed_order = {seed: index for index, seed in enumerate(dict.fromkeys(r.seed for r in runs))}
     for run in runs:
+        order, name = seed_order[run.seed], run.cell.name
         for job in run.jobs.values():
             key = job.fingerprint
             if key not in unique:
                 unique[key] = job
-                rank[key] = (seed_order[run.seed], PRIORITY[job.stage])
-            users.setdefault(key, {})[run.cell.name] = None
-    ordered = sorted(unique.values(), key=lambda job: (rank[job.fingerprint], -_urgency(job)))
+                rank[key] = (order, PRIORITY[job.stage], -_urgency(job))
+                users[key] = {}
+            users[key][name] = None
+    ordered = sorted(unique.values(), key=lambda job: rank[job.fingerprint])
     return tuple(ordered), {key: tuple(cells) for key, cells in users.items()}
 
 
@@ -197,21 +212,28 @@ def job_size(job: Job) -> float:
     Sequences for supervised stages (a pair counts twice), completions for sampling ones.
     """
     config = job.config
-    if isinstance(config, PpoConfig):
-        steps = config.steps or config.epochs
-        return float(steps * config.rollouts_per_step * (1 + config.ppo_epochs))
-    examples = getattr(config, "examples", None) or _upstream_examples(job)
-    if job.stage in ("model", "sft"):
-        return float(examples * getattr(config, "epochs", 1))
-    if job.stage in ("reward_model", "policy"):
-        return float(2 * examples * getattr(config, "epochs", 1))
-    if job.stage == "evaluation":
-        return float((getattr(config, "limit", None) or 100) * (1 + getattr(config, "samples", 1)))
-    return float(examples)
+    match config:
+        case PpoConfig():
+            steps = config.steps or config.epochs
+            return float(steps * config.rollouts_per_step * (1 + config.ppo_epochs))
+        case DpoConfig() | RewardModelConfig():
+            return float(2 * _upstream_examples(job) * config.epochs)
+        case SftConfig():
+            return float((config.examples or UNKNOWN_EXAMPLES) * config.epochs)
+        case EmbeddedModelConfig():
+            return float(config.examples)
+        case EvaluationConfig():
+            return float((config.limit or 100) * (1 + config.samples))
+        case PreferencesConfig():
+            return float(config.examples or UNKNOWN_EXAMPLES)
+        case RewardEvaluationConfig():
+            return float(config.examples)
+        case _:
+            return float(_upstream_examples(job))
 
 
 def _upstream_examples(job: Job) -> int:
-    for role, upstream in job.inputs:
-        if role == "preferences":
-            return int(getattr(upstream.config, "examples", None) or 2500)
-    return 2500
+    for _, upstream in job.inputs:
+        if isinstance(upstream.config, PreferencesConfig):
+            return upstream.config.examples or UNKNOWN_EXAMPLES
+    return UNKNOWN_EXAMPLES

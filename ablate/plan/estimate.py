@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from ablate.plan.build import job_size
 from ablate.plan.job import Job
-from ablate.spec.stages import DpoConfig, EmbeddedModelConfig, ImportedModelConfig, PpoConfig
+from ablate.spec.stages import (
+    DpoConfig,
+    EmbeddedModelConfig,
+    ImportedModelConfig,
+    PpoConfig,
+    RewardModelConfig,
+    TrainingConfig,
+)
 
 BUILT_IN_SECONDS_PER_UNIT = {
     "model": 1.3e-3,
@@ -56,21 +63,30 @@ class JobEstimate:
 def job_kind(job: Job) -> str:
     """Return what tells costs apart within a stage: algorithm or class, reward-model depth."""
     config = job.config
-    name = getattr(config, "algorithm", None) or getattr(config, "kind", job.stage)
+    name: str = config.kind if isinstance(config, EmbeddedModelConfig | ImportedModelConfig) else ""
+    if isinstance(config, DpoConfig | PpoConfig):
+        name = config.algorithm
     reward_model = dict(job.inputs).get("reward_model", job)
-    layers = getattr(reward_model.config, "layers", None)
-    return f"{name}, {layers} layers" if reward_model.stage == "reward_model" else str(name)
+    if isinstance(reward_model.config, RewardModelConfig):
+        return f"{name or job.stage}, {reward_model.config.layers} layers"
+    return name or job.stage
+
+
+def base_model(job: Job) -> Job | None:
+    """Return the base model behind a job; None for one that uses no model."""
+    while job.stage != "model":
+        upstream = dict(job.inputs)
+        found = upstream.get("model") or upstream.get("policy") or upstream.get("reward_model")
+        if found is None:
+            return None
+        job = found
+    return job
 
 
 def model_of(job: Job) -> str:
     """Return the fingerprint of the base model behind a job, or an empty string without one."""
-    if job.stage == "model":
-        return job.fingerprint
-    for role in ("model", "policy", "reward_model"):
-        for name, upstream in job.inputs:
-            if name == role:
-                return model_of(upstream)
-    return ""
+    base = base_model(job)
+    return base.fingerprint if base else ""
 
 
 class Estimator:
@@ -80,6 +96,7 @@ class Estimator:
         """Group the history by what makes costs alike."""
         self._same: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self._alike: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._known: dict[tuple[str, str, str, float], JobEstimate] = {}
         for item in history:
             rate = item.seconds / max(item.size, 1.0)
             self._same[item.stage, item.kind, item.model].append(rate)
@@ -87,6 +104,12 @@ class Estimator:
 
     def job(self, job: Job) -> JobEstimate:
         """Return the estimate of one job."""
+        key = (job.stage, job_kind(job), model_of(job), job_size(job))
+        if key not in self._known:
+            self._known[key] = self._estimate(job)
+        return self._known[key]
+
+    def _estimate(self, job: Job) -> JobEstimate:
         size, kind = job_size(job), job_kind(job)
         same = self._same.get((job.stage, kind, model_of(job)))
         if same:
@@ -114,13 +137,9 @@ def parameters_of(job: Job) -> float:
 
     An imported model counts as 1e8: its size is not known before it is read.
     """
-    base = job
-    while base.stage != "model":
-        upstream = dict(base.inputs)
-        found = upstream.get("model") or upstream.get("policy") or upstream.get("reward_model")
-        if found is None:
-            return 0.0
-        base = found
+    base = base_model(job)
+    if base is None:
+        return 0.0
     if isinstance(base.config, ImportedModelConfig):
         return 1e8
     config = base.config
@@ -144,7 +163,7 @@ def memory_bytes(job: Job) -> float:
     elif job.stage in ("evaluation", "reward_evaluation", "reference"):
         trained, frozen = 0, 2
     parameters = parameters_of(job)
-    if getattr(job.config, "lora", None) is not None:
+    if isinstance(job.config, TrainingConfig) and job.config.lora is not None:
         trained, frozen = 0, trained + frozen
     return interpreter + parameters * (16 * trained + 4 * frozen)
 

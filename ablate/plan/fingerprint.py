@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -27,51 +27,62 @@ STAGE_VERSIONS: dict[str, int] = {
 """Raised when a stage's code starts to compute something else from the same configuration."""
 
 
-def canonical(value: object) -> Any:
-    """Return ``value`` in a form with one JSON text.
+def canonical(value: object) -> str:
+    """Return the one text of ``value``.
 
-    Floats keep a type mark, so that 1 and 1.0 and true differ; -0.0 becomes 0.0. Raises TypeError
-    for what has no canonical form: callables, sets, NaN, infinities and objects of other classes.
+    A JSON text with type marks, so that 1, 1.0 and true differ; -0.0 is 0.0 and a tuple is a list.
+    Raises TypeError for what has no canonical form: callables, sets, NaN, infinities and objects
+    of other classes.
     """
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise TypeError(f"{value!r} has no canonical form")
-        return {"float": repr(value + 0.0)}
+    write = _WRITERS.get(type(value))
+    if write is not None:
+        return write(value)
     if isinstance(value, Config):
-        return identity_of(value)
+        return identity_text(value)
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("a mapping needs string keys to have a canonical form")
-        return {"map": {key: canonical(item) for key, item in value.items()}}
-    if isinstance(value, Sequence):
-        return [canonical(item) for item in value]
+        items = [f"{json.dumps(key)}:{canonical(value[key])}" for key in sorted(value)]
+        return "{" + ",".join(items) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return "[" + ",".join(map(canonical, value)) + "]"
     raise TypeError(f"{type(value).__name__} has no canonical form: {value!r}")
 
 
-def identity_of(config: Config) -> dict[str, Any]:
-    """Return class name and every identity-bearing field, resolved, without neutral ones."""
-    fields: dict[str, Any] = {}
-    for name, (is_identity, has_neutral, neutral) in _field_rules(type(config)).items():
+def _float_text(value: float) -> str:
+    if not math.isfinite(value):
+        raise TypeError(f"{value!r} has no canonical form")
+    return f'{{"float":"{value + 0.0!r}"}}'
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    type(None): lambda value: "null",
+    bool: lambda value: "true" if value else "false",
+    int: repr,
+    float: _float_text,
+    str: json.dumps,
+}
+
+
+def identity_of(config: Config) -> dict[str, str]:
+    """Return the text of every identity-bearing field, resolved, without neutral ones."""
+    fields: dict[str, str] = {}
+    for name, has_neutral, neutral in _identity_fields(type(config)):
         value = getattr(config, name)
-        if is_identity and not (has_neutral and _same(value, neutral)):
+        if not (has_neutral and type(value) is type(neutral) and value == neutral):
             fields[name] = canonical(value)
-    return {"class": type(config).__name__, "fields": fields}
-
-
-def _same(value: object, neutral: object) -> bool:
-    return type(value) is type(neutral) and value == neutral
+    return fields
 
 
 @cache
-def _field_rules(cls: type[Config]) -> dict[str, tuple[bool, bool, object]]:
-    rules: dict[str, tuple[bool, bool, object]] = {}
-    for name, field in cls.model_fields.items():
+def _identity_fields(cls: type[Config]) -> tuple[tuple[str, bool, object], ...]:
+    """Return name, and neutral value if there is one, of the fields that bear identity."""
+    rules: list[tuple[str, bool, object]] = []
+    for name, field in sorted(cls.model_fields.items()):
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        identity = extra.get("identity", True) is not False
-        rules[name] = (identity, "neutral" in extra, extra.get("neutral"))
-    return rules
+        if extra.get("identity", True) is not False:
+            rules.append((name, "neutral" in extra, extra.get("neutral")))
+    return tuple(rules)
 
 
 _TEXTS: dict[int, tuple[Config, str]] = {}
@@ -79,7 +90,7 @@ _MOST_TEXTS = 4096
 
 
 def identity_text(config: Config) -> str:
-    """Return the canonical JSON of `identity_of`, remembered for configurations in use."""
+    """Return class and fields of a configuration as one text, remembered while it is in use."""
     # Keyed by object, not by value: hashing a configuration costs as much as writing it down. The
     # entry holds the object, so its id is not reused while the entry lives.
     found = _TEXTS.get(id(config))
@@ -87,13 +98,14 @@ def identity_text(config: Config) -> str:
         return found[1]
     if len(_TEXTS) >= _MOST_TEXTS:
         _TEXTS.clear()
-    text = json.dumps(identity_of(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    fields = ",".join(f'"{name}":{text}' for name, text in identity_of(config).items())
+    text = f'{{"class":"{type(config).__name__}","fields":{{{fields}}}}}'
     _TEXTS[id(config)] = (config, text)
     return text
 
 
 def fingerprint(stage: str, config: Config, inputs: Mapping[str, str]) -> str:
     """Return the identity of a job from its stage, configuration and inputs' fingerprints."""
-    upstream = json.dumps(dict(inputs), sort_keys=True, separators=(",", ":"))
+    upstream = ",".join(f"{role}={inputs[role]}" for role in sorted(inputs))
     text = f"{stage}\n{STAGE_VERSIONS[stage]}\n{identity_text(config)}\n{upstream}"
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
