@@ -104,6 +104,8 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
             bos_token_id=tokenizer.bos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
+    for name in ("is_local", "local_files_only", "name_or_path"):  # How this one was loaded.
+        tokenizer.init_kwargs.pop(name, None)
     with _quiet():
         plain.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -79,11 +79,11 @@ def test_the_shares_of_a_mean_add_up_to_it_however_rows_are_split(size: int) -> 
                            [2.0, 99.0, 99.0]])  # fmt: skip
     mask = values < 99
     total = sum(
-        global_mean(values[batch], mask[batch], count=9)
-        for batch in torch.arange(5).split(size)  # type: ignore[no-untyped-call]
+        global_mean(values[batch], mask[batch], count=9).item()
+        for batch in torch.split(torch.arange(5), size)
     )
     # (1 + 2) + 4 + (3 + 5 + 6) + (7 + 8) + 2 = 38 over 9 tokens.
-    assert torch.as_tensor(total).item() == pytest.approx(38 / 9)
+    assert total == pytest.approx(38 / 9)
 
 
 def test_a_masked_infinity_does_not_reach_the_mean() -> None:

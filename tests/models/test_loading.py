@@ -98,7 +98,7 @@ def test_the_end_token_learns_its_embedding_also_where_it_is_the_padding_token(
     tokenizer.pad_token = "<eos>"
     save_model(make_llama(pad_token_id=2, tie_word_embeddings=False), tokenizer, tmp_path)
     model = load_policy(tmp_path).model
-    model(torch.tensor([[1, 2, 7]])).logits[0, 2].sum().backward()
+    torch.autograd.backward(model(torch.tensor([[1, 2, 7]])).logits[0, 2].sum())
     assert model.get_input_embeddings().weight.grad[2].abs().sum() > 0
 
 

@@ -26,7 +26,7 @@ def trained(model: Any) -> Any:
     """Return an adapted model after one step, so that its adapters do something."""
     adapted = apply_lora(model, CONFIG, seed=0)
     weights = [weight for weight in adapted.parameters() if weight.requires_grad]
-    completion_logprobs(adapted, ROWS, grad=True).logprobs.sum().backward()
+    torch.autograd.backward(completion_logprobs(adapted, ROWS, grad=True).logprobs.sum())
     torch.optim.SGD(weights, lr=0.05).step()
     return adapted
 
@@ -88,7 +88,7 @@ def test_an_adapted_reward_model_trains_its_head_too(policy_folder: Path) -> Non
     before = completion_scores(reward.model, ROWS)
     adapted = apply_lora(reward.model, CONFIG, seed=0)
     torch.testing.assert_close(completion_scores(adapted, ROWS), before)
-    completion_scores(adapted, ROWS, grad=True).sum().backward()
+    torch.autograd.backward(completion_scores(adapted, ROWS, grad=True).sum())
     heads = [w for name, w in adapted.named_parameters() if "score" in name and w.requires_grad]
     assert len(heads) == 1 and heads[0].grad is not None
     torch.testing.assert_close(completion_scores(merged(adapted), ROWS), before)

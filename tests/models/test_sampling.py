@@ -209,7 +209,7 @@ def test_tokens_of_probability_zero_are_never_sampled() -> None:
 def test_log_probabilities_can_enter_a_loss(model: Any, boundary: Boundary) -> None:
     completion = sample(model, boundary, [Request((9, 10))], PARAMS)[0]
     scale = torch.ones(len(completion.tokens), requires_grad=True)
-    (scale * completion.logprobs).sum().backward()
+    torch.autograd.backward((scale * completion.logprobs).sum())
     assert scale.grad is not None and torch.equal(scale.grad, completion.logprobs)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def test_splitmix_matches_its_published_first_output() -> None:
 @pytest.mark.parametrize("axis", ["position", "prompt", "sample", "step", "seed"])
 def test_numbers_look_uniform_and_uncorrelated_along_every_axis(axis: str) -> None:
     n = 4000
-    by_axis = {
+    by_axis: dict[str, Callable[[], Any]] = {
         "position": lambda: uniforms(0, 0, [(5, 0)], n)[0],
         "prompt": lambda: uniforms(0, 0, [(i, 0) for i in range(n)], 1)[:, 0],
         "sample": lambda: uniforms(0, 0, [(5, i) for i in range(n)], 1)[:, 0],
