@@ -10,6 +10,7 @@ from ablate.errors import SurroundingsError
 from ablate.spec.candidates import Candidate, Factor
 from ablate.spec.design import Design, read_design
 from ablate.spec.factors import UNUSED
+from ablate.spec.grid import name_prefix
 from ablate.spec.load import LoadedStudy, study_error
 from ablate.spec.names import Files
 from ablate.spec.problems import Place, Problem
@@ -143,7 +144,7 @@ class _Expansion:
             levels = dict.fromkeys((factor.name for factor in self.design.factors), UNUSED)
             if len(groups) > 1:
                 levels = _shared_levels(self.design.factors, candidates)
-            named = [text for text in levels.values() if text != UNUSED]
+            named = [name_prefix(k) + text for k, text in levels.items() if text != UNUSED]
             yield Cell(
                 name=", ".join([name, *named]),
                 levels=levels,
@@ -188,6 +189,10 @@ class _Expansion:
 
 
 def _shared_levels(factors: Sequence[Factor], candidates: Sequence[Candidate]) -> dict[str, str]:
-    """Return the label of each factor on which all candidates agree, a dash for the others."""
-    labels = {factor.name: {c.levels[factor.name] for c in candidates} for factor in factors}
-    return {name: min(found) if len(found) == 1 else UNUSED for name, found in labels.items()}
+    """Return the labels that candidates share, a dash where a starting point cannot depend."""
+    shared = {}
+    for factor in factors:
+        labels = {candidate.levels[factor.name] for candidate in candidates}
+        reached = any(reaches_row(path) for path in factor.paths)
+        shared[factor.name] = labels.pop() if reached and len(labels) == 1 else UNUSED
+    return shared

@@ -146,7 +146,7 @@ _UNPREFIXED = ("dataset", "algorithm", "model", "preset")
 def _cell_names(factors: Sequence[Factor], labels: Sequence[tuple[str, ...]]) -> list[str]:
     """Return names such as ``ai-fine, ppo, kl_coef=0.1``, longer ones where two are alike."""
     for full in (False, True):
-        prefixes = [_prefix(factor.name, full=full) for factor in factors]
+        prefixes = [name_prefix(factor.name, full=full) for factor in factors]
         names = [
             ", ".join(p + text for p, text in zip(prefixes, row, strict=True) if text != UNUSED)
             or "all"
@@ -157,7 +157,8 @@ def _cell_names(factors: Sequence[Factor], labels: Sequence[tuple[str, ...]]) ->
     return names
 
 
-def _prefix(name: str, *, full: bool) -> str:
+def name_prefix(name: str, *, full: bool = False) -> str:
+    """Return what stands before a factor's level in a cell's name: ``kl_coef=``, or nothing."""
     if full:
         return f"{name}="
     if name in _UNPREFIXED or not is_path_factor(name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def _parsed(content: bytes | str, name: str) -> tuple[dict[str, Any], Source, li
     return root.data(), Source(name, text, root), problems
 
 
-def _study(data: Mapping[str, Any], problems: list[Problem]) -> tuple[Study, set[str | int]]:
+def _study(data: Mapping[str, Any], problems: list[Problem]) -> tuple[Study, Set[str]]:
     """Return the study, or what is left of it without wrong keys, so that more can be checked.
 
     Also returns the keys of the study whose further problems mean nothing, for what had to go.

@@ -81,9 +81,10 @@ def _take(key: str, value: object, place: Place, flat: Flat) -> None:
         flat.problems.append(Problem(place, message, at_key=True))
     else:
         checked, wrong = checked_override(path, value)
-        if wrong is not None:
+        if wrong is None:
+            _set(path, checked, place, flat)
+        else:
             flat.problems.append(Problem(place, wrong))
-        _set(path, checked, place, flat)
 
 
 def _set(path: str, value: object, place: Place, flat: Flat) -> None:

@@ -60,7 +60,12 @@ def _factor(value: object) -> object:
 
 
 def _seeds(value: object) -> object:
-    return {"n": value} if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"n": value}
+    if not isinstance(value, Mapping | Seeds):
+        found = f"{show(value)} is neither a number of seeds nor a mapping of n and vary."
+        raise _problem(f"{found} Write 3 or {{n: 3, vary: [policy]}}.")
+    return value
 
 
 def _groups(value: object) -> object:
