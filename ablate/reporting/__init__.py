@@ -1,1 +1,1 @@
-"""Numbers first, then drawings."""
+"""Numbers of a study first, then its tables, figures and pages."""

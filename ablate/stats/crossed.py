@@ -105,7 +105,7 @@ def residual_mean_square(rows: FloatArray) -> float:
     if seeds < 2 or items < 2:
         return math.nan
     centred = rows - rows.mean(axis=0) - rows.mean(axis=1, keepdims=True) + rows.mean()
-    return float((centred**2).sum()) / ((seeds - 1) * (items - 1))
+    return float((centred**2).sum() / ((seeds - 1) * (items - 1)))
 
 
 def score_components(arm: Arm) -> Components:

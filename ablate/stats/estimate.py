@@ -16,6 +16,9 @@ FloatArray = NDArray[np.float64]
 FEWEST_ITEMS = 15
 """Below this many items no interval over items is given (the floor of evalstats 0.3.3)."""
 
+ROUNDING = 1e-12
+"""A relative error below this is rounding of equal numbers and no spread."""
+
 
 class Claim(StrEnum):
     """The population an interval speaks about."""
@@ -78,7 +81,7 @@ def from_error(
     A standard error of 0 or NaN gives no interval: a spread that was not seen is not a spread of 0.
     """
     half = math.nan
-    if error > 0 and degrees > 0:
+    if error > ROUNDING * max(1.0, abs(value)) and degrees > 0:
         half = t_quantile((1 + level) / 2, degrees) * error
     else:
         error = math.nan

@@ -100,7 +100,7 @@ def test_the_interval_of_an_average_covers_a_seed_effect_that_moves_all_categori
 def test_the_interval_of_one_score_covers_the_recipe(
     seed_sd: float, covered_at_least: float
 ) -> None:
-    """Two degrees of freedom behind the seed part: a little below 95 % in between, as documented."""
+    """Two degrees of freedom behind the seed part: a little below 95 %, as documented."""
     rng = np.random.default_rng(5)
     covered = 0
     for _ in range(1500):

@@ -1,0 +1,154 @@
+"""Reading what stages left: metric rows, item scores, step metrics. Nothing here computes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from ablate.errors import SurroundingsError
+from ablate.stats.estimate import FloatArray
+
+Direction = Literal["higher", "lower", "none"]
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One number of ``scores.json``."""
+
+    metric: str
+    level: str
+    value: float
+    """NaN where the file has null."""
+    n_items: int
+    direction: Direction
+    unit: str
+
+
+@dataclass(frozen=True)
+class Items:
+    """Item scores of one stratum under one run, resamples averaged; sorted by key."""
+
+    keys: tuple[str, ...]
+    """``doc_hash/doc_id``: what pairs an item across runs."""
+    prompts: tuple[str, ...]
+    """Hash of the prompt as the model saw it."""
+    values: FloatArray
+
+
+Stratum = tuple[str, str]
+"""Category and task."""
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """Item scores of one evaluation."""
+
+    scores: Mapping[tuple[str, str], Mapping[Stratum, Items]]
+    """By mode (``sampled``, ``greedy``, ``pair``) and name of the score."""
+
+
+def read_scores(folder: Path) -> dict[str, MetricRow]:
+    """Return the metric rows of an evaluation by name, in file order."""
+    path = folder / "scores.json"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SurroundingsError(
+            f"{path}: cannot be read as metric rows ({error}); remove the artifact and run again"
+        ) from error
+    return {row["metric"]: _metric_row(row) for row in rows}
+
+
+def _metric_row(row: Mapping[str, Any]) -> MetricRow:
+    return MetricRow(
+        metric=str(row["metric"]),
+        level=str(row["level"]),
+        value=number(row["value"]),
+        n_items=int(row.get("n_items") or 0),
+        direction=cast(Direction, row.get("direction", "none")),
+        unit=str(row.get("unit", "")),
+    )
+
+
+def number(value: object) -> float:
+    """Return a JSON number as float; null and everything else is NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    return float(value)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file; nothing where it is missing.
+
+    An incomplete last line, as a killed writer leaves, is passed over.
+    """
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                if line.endswith("\n"):
+                    raise
+                return
+            if isinstance(record, dict):
+                yield record
+
+
+def read_items(folder: Path) -> ItemTable:
+    """Return the item scores of an evaluation; empty where it logged no samples."""
+    sums: dict[tuple[str, str], dict[Stratum, dict[str, list[float]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+    prompts: dict[tuple[Stratum, str], str] = {}
+    for line in read_lines(folder / "samples.jsonl"):
+        stratum = (str(line.get("category") or ""), str(line.get("task") or ""))
+        key = f"{line.get('doc_hash', '')}/{line.get('doc_id', '')}"
+        prompts[stratum, key] = str(line.get("prompt_hash") or "")
+        for name, value in (line.get("scores") or {}).items():
+            mode = str(line.get("mode") or "sampled")
+            sums[mode, str(name)][stratum][key].append(number(value))
+    return ItemTable(
+        {
+            kind: {stratum: _items(stratum, rows, prompts) for stratum, rows in by_stratum.items()}
+            for kind, by_stratum in sums.items()
+        }
+    )
+
+
+def _items(
+    stratum: Stratum,
+    rows: Mapping[str, list[float]],
+    prompts: Mapping[tuple[Stratum, str], str],
+) -> Items:
+    keys = tuple(sorted(rows))
+    values = np.array([math.fsum(rows[key]) / len(rows[key]) for key in keys], np.float64)
+    return Items(keys, tuple(prompts[stratum, key] for key in keys), values)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Step metrics of one training stage."""
+
+    steps: FloatArray
+    metrics: Mapping[str, FloatArray]
+    """NaN where a step has no value."""
+
+
+def read_curve(folder: Path | None) -> Curve | None:
+    """Return the step metrics of a training artifact, or None where it has none."""
+    lines = list(read_lines(folder / "metrics.jsonl")) if folder is not None else []
+    if not lines:
+        return None
+    names = dict.fromkeys(name for line in lines for name in line if name != "step")
+    columns = {name: np.array([number(line.get(name)) for line in lines]) for name in names}
+    steps = np.array([number(line.get("step", index)) for index, line in enumerate(lines)])
+    return Curve(steps, columns)

@@ -1,0 +1,211 @@
+"""Tables of one question: DPO against PPO, and reward models against what comes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ablate.reporting import text
+from ablate.reporting.artifacts import MetricRow
+from ablate.reporting.effects import EffectRow, score_of
+from ablate.reporting.study_figures import Findings
+from ablate.reporting.tables import Cell, Table, score_cell, tone_of
+from ablate.stats.crossed import Arm, crossed_score, item_score
+from ablate.stats.estimate import Estimate
+from ablate.stats.paired import exact_sign_test, mean_over_levels
+from ablate.stats.seeds import seed_score
+from ablate.stats.verdicts import Verdict
+
+REWARD = "reward_evaluation"
+_PAIR_TASKS = {"accuracy": "ordinary", "accuracy_hard": "hard"}
+
+
+def duel_table(found: Findings) -> Table | None:
+    """Return three rows a data set (DPO, PPO, difference), then the mean over data sets."""
+    metrics = [found.evidence.metrics[name] for name in found.evidence.headline]
+    pairs = found.rows("algorithm")
+    if not pairs or not metrics:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    for pair in pairs:
+        for name, cell in (("DPO", pair.control), ("PPO", pair.treatment)):
+            scores = [score_of(found.evidence, cell, metric.metric) for metric in metrics]
+            fields = [
+                score_cell(score, metric.unit)
+                for score, metric in zip(scores, metrics, strict=True)
+            ]
+            rows.append((Cell(f"{pair.label}: {name}"), *fields))
+        rows.append((Cell(f"{pair.label}: Δ", strong=True), *_deltas(found, pair, metrics)))
+    notes = []
+    if len(pairs) > 1:
+        rows.append((Cell("mean Δ over pairs", strong=True), *_means(found, metrics)))
+        notes.append(wins_sentence(pairs))
+        notes.append(
+            "The mean's interval takes the pairs as replicates: a claim about other data sets"
+            " like these. Pairs that share a DPO cell are not independent."
+        )
+    return Table(
+        "dpo-vs-ppo",
+        "Score with the half width of its 95 % interval; Δ is PPO − DPO, paired by item.",
+        ("data: arm", *(text.heading(metric) for metric in metrics)),
+        tuple(rows),
+        tuple(notes),
+    )
+
+
+def _deltas(found: Findings, pair: EffectRow, metrics: Sequence[MetricRow]) -> list[Cell]:
+    cells = []
+    for metric in metrics:
+        matches = found.rows("algorithm", metric.metric)
+        row = next(
+            (r for r in matches if (r.treatment, r.control) == (pair.treatment, pair.control)), None
+        )
+        if row is None:
+            cells.append(Cell(text.DASH, tone="muted", hint="no such score"))
+            continue
+        value = f"{row.verdict.symbol} {text.signed(row.effect.value, metric.unit)}"
+        sub = text.interval(row.shown, metric.unit)
+        hint = f"{row.verdict.value}; adjusted p {text.p_text(row.p_adjusted)}"
+        cells.append(Cell(value, sub, row.effect.value, tone_of(row), hint, True))
+    return cells
+
+
+def _means(found: Findings, metrics: Sequence[MetricRow]) -> list[Cell]:
+    cells = []
+    for metric in metrics:
+        mean = duel_mean(found, metric.metric)
+        value = text.signed(mean.value, metric.unit)
+        cells.append(Cell(value, text.interval(mean, metric.unit), mean.value, strong=True))
+    return cells
+
+
+def duel_mean(found: Findings, metric: str) -> Estimate:
+    """Return PPO minus DPO over pairs of cells, pairs as replicates; invalid pairs left out."""
+    rows = [r for r in found.rows("algorithm", metric) if r.verdict is not Verdict.INVALID]
+    return mean_over_levels([row.effect.value for row in rows])
+
+
+def wins_sentence(pairs: Sequence[EffectRow]) -> str:
+    """Say how often PPO's mean was higher, with the exact sign test."""
+    wins = sum(row.effect.value > 0 for row in pairs)
+    losses = sum(row.effect.value < 0 for row in pairs)
+    p_value = text.p_text(exact_sign_test(wins, losses))
+    return f"PPO's mean is higher in {wins} of {len(pairs)} pairs (exact sign test p {p_value})."
+
+
+def reward_table(found: Findings) -> Table | None:
+    """Return each cell's reward model three ways: pair accuracy, best-of-N, downstream policy."""
+    cells = [
+        cell
+        for cell in found.study.cells
+        if any(run.folder(REWARD) for run in found.study.runs_of(cell))
+    ]
+    if not cells:
+        return None
+    metrics = _reward_metrics(found, cells)
+    primary = found.evidence.metrics.get(found.study.primary)
+    rows = []
+    for cell in cells:
+        fields = [score_cell(reward_score(found, cell, m.metric), m.unit) for m in metrics]
+        policy = score_of(found.evidence, cell, found.study.primary)
+        fields.append(score_cell(policy, primary.unit if primary else "percent"))
+        rows.append((Cell(cell), *fields))
+    return Table(
+        "reward-models",
+        "Each with the half width of its 95 % interval: pair accuracy over pairs and seeds,"
+        " best-of-N over seeds.",
+        ("cell", *(_title(m) for m in metrics), f"policy: {text.label(found.study.primary)} (%)"),
+        tuple(rows),
+        tuple(_reward_notes(found, cells)),
+    )
+
+
+def _title(metric: MetricRow) -> str:
+    if metric.metric.startswith("best_of_"):
+        return f"best of {metric.metric.removeprefix('best_of_')} (gold reward)"
+    names = {"accuracy": "accuracy, ordinary (%)", "accuracy_hard": "accuracy, hard (%)"}
+    return names.get(metric.metric, text.heading(metric))
+
+
+def _reward_metrics(found: Findings, cells: Sequence[str]) -> list[MetricRow]:
+    rows: dict[str, MetricRow] = {}
+    for cell in cells:
+        for run in found.study.runs_of(cell):
+            for name, row in found.evidence.scores(run, REWARD).items():
+                if name in _PAIR_TASKS or name.startswith("best_of_"):
+                    rows.setdefault(name, row)
+    return list(rows.values())
+
+
+def reward_score(found: Findings, cell: str, metric: str) -> Estimate:
+    """Return a reward model's score: crossed over pairs and seeds, or over seeds alone."""
+    values = found.evidence.values(cell, metric, REWARD)
+    if not values:
+        return Estimate(math.nan, math.nan, math.nan)
+    arm = _pair_arm(found, cell, metric)
+    if arm is None:
+        return seed_score(list(values.values()))
+    return crossed_score(arm) if arm.n_seeds > 1 else item_score(arm)
+
+
+def _pair_arm(found: Findings, cell: str, metric: str) -> Arm | None:
+    rows = []
+    for run in found.study.runs_of(cell):
+        if run.folder(REWARD) is None:
+            continue
+        by_stratum = found.evidence.items(run, REWARD).scores.get(("pair", "acc"), {})
+        task = _PAIR_TASKS.get(metric)
+        chosen = [items for stratum, items in sorted(by_stratum.items()) if stratum[1] == task]
+        rows.append(np.concatenate([100 * items.values for items in chosen]) if chosen else None)
+    known = [row for row in rows if row is not None]
+    if not known or len(known) != len(rows) or len({len(row) for row in known}) != 1:
+        return None
+    return Arm({"pairs": np.stack(known)}, {"pairs": 1.0})
+
+
+def _reward_notes(found: Findings, cells: Sequence[str]) -> list[str]:
+    notes = []
+    steps = found.rows("reward_model")
+    if steps:
+        better = sum(row.verdict is Verdict.BETTER for row in steps)
+        sentence = (
+            f"Of {len(steps)} steps to a larger reward model, {better} gave a policy that is better"
+        )
+        worse = sum(row.verdict is Verdict.WORSE for row in steps)
+        notes.append(f"{sentence} and {worse} one that is worse on {found.study.primary}.")
+        if better == 0:
+            notes.append(
+                "No downstream effect of reward-model size was found; that is no proof of none"
+                f" (detectable: {text.plain(min(row.detectable for row in steps))} points or more)."
+            )
+    correlation = rank_correlation(
+        [reward_score(found, cell, "accuracy").value for cell in cells],
+        [score_of(found.evidence, cell, found.study.primary).value for cell in cells],
+    )
+    if not math.isnan(correlation):
+        value = f"{correlation:+.2f}".replace("-", text.MINUS)
+        notes.append(
+            f"Rank correlation of ordinary accuracy with the policy's {found.study.primary} over"
+            f" {len(cells)} cells: {value} (descriptive)."
+        )
+    return notes
+
+
+def rank_correlation(left: Sequence[float], right: Sequence[float]) -> float:
+    """Return Spearman's rank correlation; NaN below four pairs, with NaN or without spread."""
+    if len(left) < 4 or any(math.isnan(value) for value in (*left, *right)):
+        return math.nan
+    ranks = [_ranks(np.asarray(side, np.float64)) for side in (left, right)]
+    if any(rank.std() == 0 for rank in ranks):
+        return math.nan
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return ranks, ties averaged."""
+    below = (values[:, None] > values[None, :]).sum(axis=1)
+    same = (values[:, None] == values[None, :]).sum(axis=1)
+    ranks: np.ndarray = below + (same + 1) / 2
+    return ranks

@@ -1,0 +1,124 @@
+"""Which cells a study compares: declared by its design, never picked by the results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from ablate.reporting.records import StudyRecord
+
+Kind = Literal["baseline", "step", "algorithm", "reward_model"]
+SIZES = ("small", "medium", "large", "full")
+ALGORITHM = "algorithm"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """``treatment - control``; contrasts of one kind are one family of comparisons."""
+
+    kind: Kind
+    treatment: str
+    control: str
+    label: str
+
+
+def contrasts_of(study: StudyRecord) -> tuple[Contrast, ...]:
+    """Return every declared comparison: baseline, ladder steps, algorithms, reward-model sizes."""
+    found = [
+        *_against_baseline(study),
+        *_steps(study),
+        *_algorithms(study),
+        *_reward_models(study),
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def baseline_cell(study: StudyRecord) -> str | None:
+    """Return the cell that heads the tables; None where the baseline names only some factors."""
+    if isinstance(study.baseline, str):
+        return study.baseline if study.baseline in study.cells else None
+    if study.baseline is None:
+        return study.cells[0] if study.cells else None
+    return None
+
+
+def _against_baseline(study: StudyRecord) -> Iterator[Contrast]:
+    whole = baseline_cell(study)
+    if whole is not None:
+        for cell in study.cells:
+            if cell != whole:
+                yield Contrast("baseline", cell, whole, cell)
+    elif isinstance(study.baseline, Mapping):
+        yield from _against_levels(study, study.baseline)
+
+
+def _against_levels(study: StudyRecord, baseline: Mapping[str, str]) -> Iterator[Contrast]:
+    """Pair each cell with the one that has the baseline's levels and is equal otherwise."""
+    by_levels = {frozenset(study.levels_of(cell).items()): cell for cell in study.cells}
+    for cell in study.cells:
+        levels = study.levels_of(cell)
+        if not levels:
+            continue
+        control = by_levels.get(frozenset({**levels, **baseline}.items()))
+        if control is not None and control != cell:
+            yield Contrast("baseline", cell, control, f"{cell} vs {control}")
+
+
+def _steps(study: StudyRecord) -> Iterator[Contrast]:
+    for before, after in pairwise(study.rungs):
+        yield Contrast("step", after, before, after)
+    for branch in study.branches:
+        origin = study.parent_of(branch)
+        if origin is not None and origin in study.cells:
+            yield Contrast("step", branch, origin, f"{branch} (branch off {origin})")
+
+
+def _algorithms(study: StudyRecord) -> Iterator[Contrast]:
+    """PPO minus DPO where the cells differ in the algorithm only.
+
+    In a grid a factor that one algorithm does not use (a reward model under DPO) is no difference;
+    on a ladder levels add up, so there it is one.
+    """
+    loose = study.design != "ladder"
+    for dpo in _with_level(study, "dpo"):
+        for ppo in _with_level(study, "ppo"):
+            left, right = _without(study, dpo), _without(study, ppo)
+            shared = left.keys() & right.keys() if loose else left.keys() | right.keys()
+            if all(left.get(name) == right.get(name) for name in shared):
+                label = " · ".join({**left, **right}.values()) or ppo
+                yield Contrast("algorithm", ppo, dpo, label)
+
+
+def _with_level(study: StudyRecord, algorithm: str) -> Iterator[str]:
+    for cell in study.cells:
+        if study.levels_of(cell).get(ALGORITHM, "").lower() == algorithm:
+            yield cell
+
+
+def _without(study: StudyRecord, cell: str, factor: str = ALGORITHM) -> dict[str, str]:
+    return {name: level for name, level in study.levels_of(cell).items() if name != factor}
+
+
+def _reward_models(study: StudyRecord) -> Iterator[Contrast]:
+    """Each size of reward model against the next smaller one, everything else equal."""
+    for factor in (name for name in study.factors if name.split(".")[0] == "reward_model"):
+        groups: dict[frozenset[tuple[str, str]], list[str]] = {}
+        for cell in study.cells:
+            if factor in study.levels_of(cell):
+                key = frozenset(_without(study, cell, factor).items())
+                groups.setdefault(key, []).append(cell)
+        for cells in groups.values():
+            yield from _ordered_pairs(study, factor, cells)
+
+
+def _ordered_pairs(study: StudyRecord, factor: str, cells: Iterable[str]) -> Iterator[Contrast]:
+    def size(cell: str) -> int:
+        level = study.levels_of(cell)[factor]
+        return SIZES.index(level) if level in SIZES else -1
+
+    for small, large in pairwise(sorted(cells, key=size)):
+        left, right = study.levels_of(small)[factor], study.levels_of(large)[factor]
+        rest = " · ".join(_without(study, large, factor).values())
+        yield Contrast("reward_model", large, small, f"{rest}: {left} → {right}".lstrip(": "))

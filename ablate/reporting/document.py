@@ -1,0 +1,134 @@
+"""The report's content in reading order, before any format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ablate.reporting import block_tables, tables, text
+from ablate.reporting.contrasts import Kind
+from ablate.reporting.examples import Example, examples_of
+from ablate.reporting.figures.save import Drawing
+from ablate.reporting.provenance import Provenance, provenance_of
+from ablate.reporting.records import StudyRecord, interval_scope
+from ablate.reporting.study_figures import Findings, all_figures
+from ablate.reporting.summary import REFERENCES, methods, observed
+from ablate.reporting.tables import Table
+
+_FAMILIES: tuple[tuple[Kind, str, str], ...] = (
+    ("baseline", "effects-baseline", "Effects against the baseline"),
+    ("step", "effects-steps", "Effect of each step"),
+    ("algorithm", "effects-algorithm", "PPO − DPO"),
+    ("reward_model", "effects-reward-model", "Effect of a larger reward model"),
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page, with what it shows in order."""
+
+    name: str
+    title: str
+    text: tuple[str, ...] = ()
+    figures: tuple[Drawing, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Document:
+    """Everything the formats render."""
+
+    study: StudyRecord
+    state: str
+    """How many runs are done."""
+    observed: tuple[str, ...]
+    scope: str
+    """What the intervals hold and leave out."""
+    badges: tuple[str, ...]
+    sections: tuple[Section, ...]
+    examples: tuple[Example, ...]
+    provenance: Provenance
+    methods: tuple[str, ...]
+    references: tuple[str, ...]
+
+
+def document_of(found: Findings) -> Document:
+    """Return the content of a study's report; sections without anything to show are left out."""
+    figures = {drawing.name: drawing for drawing in all_figures(found)}
+    return Document(
+        study=found.study,
+        state=_state(found.study),
+        observed=tuple(observed(found)),
+        scope=interval_scope(found.study),
+        badges=tuple(_badges(found)),
+        sections=tuple(section for section in _sections(found, figures) if _shows(section)),
+        examples=tuple(examples_of(found)),
+        provenance=provenance_of(found.study),
+        methods=tuple(methods(found)),
+        references=REFERENCES,
+    )
+
+
+def _sections(found: Findings, figures: dict[str, Drawing]) -> list[Section]:
+    def drawn(*names: str) -> tuple[Drawing, ...]:
+        return tuple(figures[name] for name in names if name in figures)
+
+    families = {kind: _family(found, kind, name, title) for kind, name, title in _FAMILIES}
+    duel = block_tables.duel_table(found)
+    reward = block_tables.reward_table(found)
+    sight = tables.sight(found)
+    return [
+        Section("sight", "What can this study see?", (_SIGHT,), tables=(sight,) if sight else ()),
+        Section("scores", "Scores and differences", tables=(tables.comparison(found),)),
+        Section("steps", "Step by step", (), drawn("stepwise"), families["step"]),
+        Section(
+            *("duel", "DPO against PPO", (), drawn("dpo-vs-ppo")),
+            (*((duel,) if duel else ()), *families["algorithm"]),
+        ),
+        Section("effects", "Effects", (), drawn("forest"), families["baseline"]),
+        Section(
+            *("reward-models", "Reward models", (), ()),
+            (*((reward,) if reward else ()), *families["reward_model"]),
+        ),
+        Section("training", "Training", (), drawn("training-ppo", "training-dpo")),
+        Section("over-optimization", "Over-optimization", (_HACKING,), drawn("over-optimization")),
+    ]
+
+
+def _family(found: Findings, kind: Kind, name: str, title: str) -> tuple[Table, ...]:
+    rows = found.rows(kind)
+    caption = f"{title}: {text.label(found.study.primary)}"
+    return (tables.effects(found, rows, name, caption=caption),) if rows else ()
+
+
+_SIGHT = (
+    "A difference smaller than the detectable one is usually missed, so “inconclusive” is no"
+    " evidence of equality."
+)
+_HACKING = (
+    "The proxy is the reward model's score that PPO maximizes; gold is the world's true reward."
+    " Where the proxy rises and gold falls, the policy exploits the reward model."
+)
+
+
+def _shows(section: Section) -> bool:
+    return bool(section.figures or section.tables)
+
+
+def _state(study: StudyRecord) -> str:
+    done = sum(run.missing is None for run in study.runs)
+    failed = sum(run.failed for run in study.runs)
+    tail = f", {failed} failed" if failed else ""
+    return f"{done} of {len(study.runs)} runs complete{tail}; {len(study.cells)} cells"
+
+
+def _badges(found: Findings) -> list[str]:
+    study = found.study
+    badges = []
+    if any(run.missing for run in study.runs):
+        badges.append("partial study")
+    if any(study.preliminary(cell) for cell in study.cells):
+        badges.append("preliminary: numbers are not final")
+    single = {row.treatment for row in found.effects if row.effect.n_seeds < 2}
+    if single:
+        badges.append("1 seed: checkpoint-level claims")
+    return badges

@@ -1,0 +1,225 @@
+"""The effects of a study: one row per contrast and metric, numbers only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from ablate.reporting.artifacts import Direction
+from ablate.reporting.checks import inspect
+from ablate.reporting.contrasts import Contrast, Kind
+from ablate.reporting.evidence import Evidence
+from ablate.stats.crossed import (
+    Arm,
+    crossed_difference,
+    crossed_score,
+    difference_components,
+    item_difference,
+    item_score,
+)
+from ablate.stats.estimate import Claim, Estimate
+from ablate.stats.multiplicity import Correction, adjust
+from ablate.stats.paired import tipping_seed_sd
+from ablate.stats.power import detectable_effect, seeds_needed
+from ablate.stats.seeds import seed_difference, seed_score
+from ablate.stats.verdicts import Verdict, decide
+
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+ITEMS_AND_SEEDS = "items and seeds"
+SEEDS_ONLY = "seeds only"
+
+
+@dataclass(frozen=True)
+class EffectRow:
+    """One line of the effects table."""
+
+    kind: Kind
+    label: str
+    treatment: str
+    control: str
+    metric: str
+    effect: Estimate
+    """Treatment minus control as a claim about the recipes; no interval with one seed a side."""
+    checkpoint: Estimate
+    """The same difference with an interval over items only: a claim about these checkpoints."""
+    p_adjusted: float
+    """Within the family: contrasts of this kind on this metric."""
+    verdict: Verdict
+    detectable: float
+    """True difference that this design finds 8 times in 10, family counted; over items only where
+    there is one seed."""
+    seeds_to_resolve: int | None
+    """Seeds a side at which the margin becomes detectable; None where more seeds cannot do it."""
+    tipping_seed_sd: float
+    """With one seed: the seed-to-seed SD above which the difference is no longer significant."""
+    confirmatory: bool
+    """Whether the metric was declared primary; the rest is exploratory."""
+    method: str
+    """What the interval crosses: items and seeds, or seeds only where no item scores exist."""
+    invalid: tuple[str, ...]
+    """Tripwires that fired."""
+    warnings: tuple[str, ...]
+    """Confounds and left-out runs to name beside the number."""
+    run_ids: tuple[str, ...]
+    """Runs behind the number, the control's included."""
+
+    @property
+    def shown(self) -> Estimate:
+        """The recipe's interval, or with one seed the checkpoints'."""
+        return self.effect if self.effect.defined else self.checkpoint
+
+
+def common_seeds(evidence: Evidence, contrast: Contrast) -> tuple[int, ...]:
+    """Return the seeds that both sides have finished, in order."""
+    sides = (contrast.treatment, contrast.control)
+    found = [{run.seed for run in evidence.finished(cell)} for cell in sides]
+    return tuple(sorted(found[0] & found[1]))
+
+
+def score_of(evidence: Evidence, cell: str, metric: str) -> Estimate:
+    """Return a cell's score; with one seed its interval is over items only.
+
+    The claim of the estimate says which. NaN where the cell has no such metric.
+    """
+    values = evidence.values(cell, metric)
+    if not values:
+        return UNKNOWN
+    arm = evidence.arm(cell, metric, tuple(values))
+    if arm is None:
+        row = evidence.metric(metric)
+        return seed_score(list(values.values()), n_items=row.n_items if row else 0)
+    return crossed_score(arm) if arm.n_seeds > 1 else item_score(arm)
+
+
+def effect_rows(
+    evidence: Evidence, contrasts: Sequence[Contrast], metrics: Sequence[str]
+) -> list[EffectRow]:
+    """Return the effects of every contrast on every metric, adjusted family by family.
+
+    The primary metric takes the study's correction, every other metric Benjamini-Hochberg.
+    Contrasts without a finished pair of runs are left out.
+    """
+    rows: list[EffectRow] = []
+    for metric in metrics:
+        for kind in dict.fromkeys(contrast.kind for contrast in contrasts):
+            chosen = [c for c in contrasts if c.kind == kind and common_seeds(evidence, c)]
+            drafts = [_draft(evidence, contrast, metric) for contrast in chosen]
+            rows += _judged(evidence, [draft for draft in drafts if draft is not None])
+    return rows
+
+
+def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> EffectRow | None:
+    """Return a row without p, verdict and detectable effect, which need the family."""
+    seeds = common_seeds(evidence, contrast)
+    sides = (contrast.treatment, contrast.control)
+    if not all(evidence.values(cell, metric) for cell in sides):
+        return None
+    found = inspect(evidence, contrast, metric, seeds)
+    margin = _margin(evidence, metric)
+    if found.invalid:
+        effect, checkpoint, method, more = (
+            _seeds_only(evidence, contrast, metric),
+            UNKNOWN,
+            "",
+            None,
+        )
+    else:
+        effect, checkpoint, method, more = _estimates(evidence, contrast, metric, margin)
+    runs = [run for cell in sides for run in evidence.finished(cell) if run.seed in seeds]
+    return EffectRow(
+        kind=contrast.kind,
+        label=contrast.label,
+        treatment=contrast.treatment,
+        control=contrast.control,
+        metric=metric,
+        effect=effect,
+        checkpoint=checkpoint,
+        p_adjusted=math.nan,
+        verdict=Verdict.INCONCLUSIVE,
+        detectable=math.nan,
+        seeds_to_resolve=more,
+        tipping_seed_sd=math.nan if effect.defined else tipping_seed_sd(checkpoint),
+        confirmatory=metric == evidence.study.primary,
+        method=method,
+        invalid=found.invalid,
+        warnings=found.warnings,
+        run_ids=tuple(dict.fromkeys(run.run_id for run in runs)),
+    )
+
+
+def _estimates(
+    evidence: Evidence, contrast: Contrast, metric: str, margin: float
+) -> tuple[Estimate, Estimate, str, int | None]:
+    seeds = common_seeds(evidence, contrast)
+    arms = _arms(evidence, contrast, metric, seeds)
+    if arms is None:
+        return _seeds_only(evidence, contrast, metric), UNKNOWN, SEEDS_ONLY, None
+    effect, checkpoint = crossed_difference(*arms), item_difference(*arms)
+    more = None
+    if margin > 0 and effect.defined:
+        more = seeds_needed(difference_components(*arms), len(seeds), margin)
+    return effect, checkpoint, ITEMS_AND_SEEDS, more
+
+
+def _arms(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> tuple[Arm, Arm] | None:
+    treatment = evidence.arm(contrast.treatment, metric, seeds)
+    control = evidence.arm(contrast.control, metric, seeds)
+    return (treatment, control) if treatment is not None and control is not None else None
+
+
+def _seeds_only(evidence: Evidence, contrast: Contrast, metric: str) -> Estimate:
+    seeds = common_seeds(evidence, contrast)
+    row = evidence.metric(metric)
+    sides = []
+    for cell in (contrast.treatment, contrast.control):
+        values = evidence.values(cell, metric)
+        sides.append([values.get(seed, math.nan) for seed in seeds])
+    return seed_difference(*sides, n_items=row.n_items if row else 0)
+
+
+def _margin(evidence: Evidence, metric: str) -> float:
+    """The declared margin is in points, so it says nothing about other units."""
+    row = evidence.metric(metric)
+    return evidence.study.margin if row is not None and row.unit == "percent" else math.nan
+
+
+def _judged(evidence: Evidence, family: list[EffectRow]) -> list[EffectRow]:
+    if not family:
+        return []
+    study = evidence.study
+    metric = family[0].metric
+    correction = cast(Correction, study.correction if family[0].confirmatory else "bh")
+    valid = [math.nan if row.invalid else row.effect.p_value for row in family]
+    adjusted = adjust(valid, correction)
+    row = evidence.metric(metric)
+    direction: Direction = row.direction if row is not None else "none"
+    alpha = study.alpha / (len(family) if correction in ("holm", "bonferroni") else 1)
+    judged = []
+    for draft, p_value in zip(family, adjusted, strict=True):
+        verdict = decide(
+            draft.effect,
+            p_value,
+            margin=_margin(evidence, metric),
+            alpha=study.alpha,
+            direction=direction,
+            invalid=bool(draft.invalid),
+        )
+        error, degrees = draft.shown.standard_error, draft.shown.degrees
+        smallest = detectable_effect(error, degrees, alpha=alpha)
+        judged.append(replace(draft, p_adjusted=p_value, verdict=verdict, detectable=smallest))
+    return judged
+
+
+def claim_text(estimate: Estimate) -> str:
+    """Say in two words what an interval claims; a dash without one."""
+    if not estimate.defined:
+        return "–"
+    return {
+        Claim.CHECKPOINT: "checkpoint-level",
+        Claim.RECIPE: "recipe-level",
+        Claim.DATASETS: "over data sets",
+    }[estimate.claim]

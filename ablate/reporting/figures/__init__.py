@@ -1,0 +1,1 @@
+"""Drawings of numbers that are computed elsewhere."""

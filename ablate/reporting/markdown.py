@@ -1,0 +1,77 @@
+"""The report as Markdown, with the figures as PNG files beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ablate.reporting.document import Document, Section
+from ablate.reporting.tables import Cell, Table
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
+
+
+def render_markdown(document: Document) -> str:
+    """Return the report; examples of outputs are left to the page."""
+    return "\n".join(_lines(document)).rstrip() + "\n"
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table; small print follows the number after a line break."""
+    lines = [_row([escape(column) for column in table.columns])]
+    lines.append(_row(["---"] + ["---:"] * (len(table.columns) - 1)))
+    lines += [_row([_field(cell) for cell in row]) for row in table.rows]
+    return "\n".join(lines) + "\n"
+
+
+def _row(fields: list[str]) -> str:
+    return "| " + " | ".join(fields) + " |"
+
+
+def _field(cell: Cell) -> str:
+    main = escape(cell.text)
+    if cell.strong and main:
+        main = f"**{main}**"
+    small = "<br>".join(escape(line) for line in cell.sub.splitlines())
+    return f"{main}<br>{small}" if small else main
+
+
+def _lines(document: Document) -> Iterator[str]:
+    study = document.study
+    yield from (f"# {escape(study.name)}", "", escape(study.question), "")
+    for badge in document.badges:
+        yield from (f"**{escape(badge)}**", "")
+    if study.expectation:
+        yield from (f"**Expected.** {escape(study.expectation)}", "")
+    yield from (f"**Observed.** {escape(' '.join(document.observed))}", "")
+    yield from (f"{escape(document.scope)} {escape(document.state)}.", "")
+    for section in document.sections:
+        yield from _section(section)
+    yield from ("## Provenance", "")
+    for warning in document.provenance.warnings:
+        yield from (f"> {escape(warning)}", "")
+    yield from (f"- {escape(title)}: {escape(value)}" for title, value in document.provenance.facts)
+    yield ""
+    if document.provenance.stages is not None:
+        yield markdown_table(document.provenance.stages)
+    yield from ("## Methods", "")
+    for paragraph in (*document.methods, *document.references):
+        yield from (escape(paragraph), "")
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield from (f"## {escape(section.title)}", "")
+    for paragraph in section.text:
+        yield from (escape(paragraph), "")
+    for figure in section.figures:
+        yield from (f"![{escape(figure.alt)}](figures/{figure.name}.png)", "")
+        yield from (f"*{escape(figure.title)}.* {escape(figure.caption)}", "")
+    for table in section.tables:
+        yield from (escape(table.caption), "", markdown_table(table))
+        for note in table.notes:
+            yield from (escape(note), "")

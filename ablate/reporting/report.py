@@ -1,0 +1,67 @@
+"""A study's report on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.reporting.document import Document, document_of
+from ablate.reporting.frames import effects_frame
+from ablate.reporting.html import render_html
+from ablate.reporting.markdown import render_markdown
+from ablate.reporting.records import StudyRecord
+from ablate.reporting.results import results_frame
+from ablate.reporting.study_figures import Findings, analyse
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where the parts of a report are."""
+
+    html: Path
+    markdown: Path
+    results: Path
+    effects: Path
+    figures: tuple[Path, ...]
+
+
+def build_report(study: StudyRecord, out: Path) -> ReportFiles:
+    """Write ``index.html``, ``report.md``, ``results.csv``, ``effects.csv`` and ``figures/``.
+
+    Every file is replaced whole, so a reader never sees half of one. A partial study gives a
+    partial report that says so. The same artifacts give the same bytes.
+    """
+    found = analyse(study)
+    document = document_of(found)
+    out.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
+    try:
+        names = _write(found, document, partial)
+        for name in names:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(partial / name, out / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    figures = tuple(out / name for name in names if name.startswith("figures/"))
+    html, markdown = out / "index.html", out / "report.md"
+    return ReportFiles(html, markdown, out / "results.csv", out / "effects.csv", figures)
+
+
+def _write(found: Findings, document: Document, folder: Path) -> list[str]:
+    contents = {
+        "index.html": render_html(document).encode(),
+        "report.md": render_markdown(document).encode(),
+        "results.csv": results_frame(found.evidence).to_csv(index=False).encode(),
+        "effects.csv": effects_frame(found).to_csv(index=False).encode(),
+    }
+    for section in document.sections:
+        for figure in section.figures:
+            contents[f"figures/{figure.name}.svg"] = figure.svg
+            contents[f"figures/{figure.name}.png"] = figure.png
+    (folder / "figures").mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return list(contents)

@@ -1,0 +1,211 @@
+"""Which figures a study gets, and the numbers each is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ablate.errors import unknown_choice
+from ablate.reporting import text
+from ablate.reporting.contrasts import ALGORITHM, Kind, contrasts_of
+from ablate.reporting.effects import EffectRow, effect_rows, score_of
+from ablate.reporting.evidence import Evidence
+from ablate.reporting.figures.bars import Bars, draw_bars
+from ablate.reporting.figures.curves import (
+    CellCurves,
+    draw_curves,
+    draw_overoptimization,
+    mean_curve,
+)
+from ablate.reporting.figures.forest import draw_forest
+from ablate.reporting.figures.save import Drawing
+from ablate.reporting.records import StudyRecord
+from ablate.stats.estimate import Claim
+
+PPO_PANELS = (
+    *("reward_normalized", "gold", "kl_per_sequence"),
+    *("length_tokens", "entropy", "ended_fraction"),
+)
+DPO_PANELS = (
+    *("loss", "reward_margin", "accuracy"),
+    *("reward_chosen", "reward_rejected", "gradient_weight"),
+)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything computed for one study, before anything is drawn or written."""
+
+    study: StudyRecord
+    evidence: Evidence
+    effects: tuple[EffectRow, ...]
+
+    def rows(self, kind: Kind, metric: str | None = None) -> list[EffectRow]:
+        """Return the effects of one kind on one metric (the primary one by default)."""
+        name = metric or self.study.primary
+        return [row for row in self.effects if row.kind == kind and row.metric == name]
+
+
+def analyse(study: StudyRecord) -> Findings:
+    """Return every effect of a study on the headline metrics and the primary one."""
+    evidence = Evidence(study)
+    metrics = dict.fromkeys([*evidence.headline, study.primary, "greedy_average", "gold"])
+    known = [name for name in metrics if name in evidence.metrics]
+    return Findings(study, evidence, tuple(effect_rows(evidence, contrasts_of(study), known)))
+
+
+def stepwise(found: Findings) -> Drawing | None:
+    """Return the additive chart of a ladder: one series a rung over categories and average."""
+    rungs = [cell for cell in found.study.rungs if found.evidence.finished(cell)]
+    if len(rungs) < 2 or not found.evidence.headline:
+        return None
+    return draw_bars(
+        _bars(found, rungs, found.evidence.headline, "step"),
+        "stepwise",
+        title="Each rung adds one change",
+        caption=_bar_caption(found, rungs, "the rung before it"),
+    )
+
+
+def _bars(found: Findings, cells: Sequence[str], metrics: Sequence[str], kind: Kind) -> Bars:
+    scores, steps = {}, {}
+    for metric in metrics:
+        group = text.label(metric)
+        for cell in cells:
+            scores[cell, group] = score_of(found.evidence, cell, metric)
+        for row in found.rows(kind, metric):
+            steps[row.treatment, group] = row
+    return Bars(
+        groups=[text.label(metric) for metric in metrics],
+        series=list(cells),
+        scores=scores,
+        steps={key: row for key, row in steps.items() if key[0] in cells},
+        margin=found.study.margin,
+        score_label="score (%)",
+        step_label="Δ to the rung before\n(points)",
+    )
+
+
+def _bar_caption(found: Findings, cells: Sequence[str], other: str) -> str:
+    claims = {score_of(found.evidence, cell, found.study.primary).claim for cell in cells}
+    scope = "items and seeds" if claims == {Claim.RECIPE} else "items only where there is one seed"
+    return (
+        f"Bars: mean score; whiskers: 95 % interval ({scope}). Below: paired difference to {other}"
+        " with its 95 % interval, which is what decides; overlapping whiskers above do not."
+        " Filled marks are decided, open ones are not. Grey band: differences below the margin."
+    )
+
+
+def duel(found: Findings) -> Drawing | None:
+    """Return DPO and PPO side by side for each pair of cells that differ in the algorithm only."""
+    pairs = found.rows("algorithm")
+    if not pairs:
+        return None
+    metric = found.study.primary
+    scores, steps = {}, {}
+    for row in pairs:
+        scores["DPO", row.label] = score_of(found.evidence, row.control, metric)
+        scores["PPO", row.label] = score_of(found.evidence, row.treatment, metric)
+        steps["PPO", row.label] = row
+    bars = Bars(
+        groups=list(dict.fromkeys(row.label for row in pairs)),
+        series=["DPO", "PPO"],
+        scores=scores,
+        steps=steps,
+        margin=found.study.margin,
+        score_label=f"{text.label(metric)} (%)",
+        step_label="PPO − DPO (points)",
+    )
+    caption = _bar_caption(found, [row.treatment for row in pairs], "DPO on the same data")
+    return draw_bars(bars, "dpo-vs-ppo", title="DPO and PPO on the same data", caption=caption)
+
+
+def forest(found: Findings) -> Drawing | None:
+    """Return the effects on the primary metric against the baseline."""
+    rows = found.rows("baseline")
+    if not rows:
+        return None
+    baseline = found.study.baseline if isinstance(found.study.baseline, str) else "the baseline"
+    correction = text.correction_name(found.study.correction)
+    caption = (
+        f"Paired differences to {baseline}: thick bars 50 %, thin bars 95 % intervals."
+        f" Correction of p-values: {correction}. Open marks: nothing decided."
+    )
+    if any(row.effect.n_seeds < 2 for row in rows):
+        caption += " * one seed: the interval is over items only and claims these checkpoints only."
+    return draw_forest(rows, "forest", margin=found.study.margin, caption=caption)
+
+
+def curves_of(found: Findings, algorithm: str) -> list[CellCurves]:
+    """Return the policy training curves of every cell of an algorithm."""
+    result = []
+    for cell in found.study.cells:
+        if found.study.levels_of(cell).get(ALGORITHM, "").lower() != algorithm:
+            continue
+        curves = [found.evidence.curve(run) for run in found.study.runs_of(cell)]
+        kept = tuple(curve for curve in curves if curve is not None)
+        if kept:
+            result.append(CellCurves(cell, kept))
+    return result
+
+
+def ppo_curves(found: Findings) -> Drawing | None:
+    """Return PPO's step metrics."""
+    return draw_curves(curves_of(found, "ppo"), PPO_PANELS, "training-ppo", title="PPO training")
+
+
+def dpo_curves(found: Findings) -> Drawing | None:
+    """Return DPO's step metrics."""
+    return draw_curves(curves_of(found, "dpo"), DPO_PANELS, "training-dpo", title="DPO training")
+
+
+def overoptimization(found: Findings) -> Drawing | None:
+    """Return proxy and gold of the first cell without KL penalty and of the cell it branches off.
+
+    Without a declared origin the partner is the first cell with a penalty.
+    """
+    cells = curves_of(found, "ppo")
+    off = [cell for cell in cells if _penalty(cell) == 0]
+    on = [cell for cell in cells if _penalty(cell) > 0]
+    if not off or not on:
+        return None
+    parent = found.study.parent_of(off[0].cell)
+    partner = next((cell for cell in on if cell.cell == parent), on[0])
+    return draw_overoptimization(partner, off[0], "over-optimization")
+
+
+def _penalty(cell: CellCurves) -> float:
+    _, values = mean_curve(cell.seeds, "kl_coef")
+    return float(np.nanmax(values)) if len(values) and not np.all(np.isnan(values)) else -1.0
+
+
+FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
+    "stepwise": stepwise,
+    "dpo-vs-ppo": duel,
+    "forest": forest,
+    "training-ppo": ppo_curves,
+    "training-dpo": dpo_curves,
+    "over-optimization": overoptimization,
+}
+"""Every figure by name; each returns None for a study that does not have it."""
+
+
+def make_figure(name: str, study: StudyRecord | Findings) -> Drawing | None:
+    """Return one figure of a study, or None where the study does not have it.
+
+    Raises ValueError for an unknown name.
+    """
+    if name not in FIGURES:
+        raise ValueError(unknown_choice("figure", name, FIGURES))
+    found = study if isinstance(study, Findings) else analyse(study)
+    return FIGURES[name](found)
+
+
+def all_figures(found: Findings) -> Iterator[Drawing]:
+    """Yield the figures that a study has, in the order of the page."""
+    for make in FIGURES.values():
+        drawing = make(found)
+        if drawing is not None:
+            yield drawing

@@ -1,0 +1,31 @@
+"use strict";
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  if (body.rows.length < 3) continue;
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    if (cell.dataset.sort !== undefined) return Number(cell.dataset.sort);
+    const text = cell.textContent.trim();
+    return text === "–" || text === "" ? null : text;
+  };
+  const compare = (a, b) =>
+    typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.textContent = "";
+    head.append(button);
+    button.addEventListener("click", () => {
+      const rising = head.getAttribute("aria-sort") !== "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+      const keyed = [...body.rows].map((row) => [value(row, column), row]);
+      const known = keyed.filter(([key]) => key !== null);
+      known.sort(([a], [b]) => (rising ? compare(a, b) : compare(b, a)));
+      const missing = keyed.filter(([key]) => key === null);
+      body.append(...known.concat(missing).map(([, row]) => row));
+    });
+  });
+}

@@ -1,0 +1,92 @@
+"""Numbers and names as a reader sees them; rounding happens here and nowhere before."""
+
+from __future__ import annotations
+
+import math
+
+from ablate.reporting.artifacts import MetricRow
+from ablate.stats.estimate import Estimate
+
+DASH = "–"
+MINUS = "\N{MINUS SIGN}"
+_DIGITS = {"percent": 1, "reward": 3, "nats": 2, "tokens": 1, "fraction": 3, "correlation": 2}
+_LABELS = {
+    "instruction_following": "Inst. following",
+    "average": "Average",
+    "gold": "Gold reward",
+    "kl_per_sequence_nats": "KL to SFT",
+    "kl_per_token_nats": "KL to SFT per token",
+    "length_tokens": "Length",
+    "ended_fraction": "Ended",
+}
+_UNITS = {
+    "percent": "%",
+    "reward": "reward",
+    "nats": "nats",
+    "tokens": "tokens",
+    "fraction": "share",
+}
+
+
+def label(metric: str) -> str:
+    """Return a metric's name for people."""
+    if metric.startswith("greedy_"):
+        return f"{label(metric.removeprefix('greedy_'))} (greedy)"
+    return _LABELS.get(metric, metric.replace("_", " ").capitalize())
+
+
+def heading(row: MetricRow) -> str:
+    """Return a column title: name and unit."""
+    unit = _UNITS.get(row.unit, row.unit)
+    return f"{label(row.metric)} ({unit})" if unit else label(row.metric)
+
+
+def digits(unit: str) -> int:
+    """Return decimals for a unit."""
+    return _DIGITS.get(unit, 2)
+
+
+def plain(value: float, unit: str = "percent") -> str:
+    """Return a value with a true minus sign; a dash where undefined."""
+    if math.isnan(value):
+        return DASH
+    return f"{value:.{digits(unit)}f}".replace("-", MINUS)
+
+
+def signed(value: float, unit: str = "percent") -> str:
+    """Return a difference with its sign; a dash where undefined."""
+    if math.isnan(value):
+        return DASH
+    return f"{value:+.{digits(unit)}f}".replace("-", MINUS)
+
+
+def interval(estimate: Estimate, unit: str = "percent") -> str:
+    """Return ``[low, high]`` with signs, ``[n/a]`` where no interval is defined."""
+    if not estimate.defined:
+        return "[n/a]"
+    return f"[{signed(estimate.low, unit)}, {signed(estimate.high, unit)}]"
+
+
+def effect(estimate: Estimate, unit: str = "percent") -> str:
+    """Return ``+0.1 [-0.2, +0.4]``."""
+    return f"{signed(estimate.value, unit)} {interval(estimate, unit)}"
+
+
+def p_text(value: float) -> str:
+    """Return a p-value with three decimals, never 0."""
+    if math.isnan(value):
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def correction_name(correction: str) -> str:
+    """Return a correction's name for people."""
+    names = {"holm": "Holm", "bh": "Benjamini-Hochberg", "bonferroni": "Bonferroni"}
+    return names.get(correction, "no correction")
+
+
+def half_width(estimate: Estimate, unit: str = "percent") -> str:
+    """Return ``± 1.2``, or nothing without an interval."""
+    if not estimate.defined:
+        return ""
+    return f"± {plain((estimate.high - estimate.low) / 2, unit)}"

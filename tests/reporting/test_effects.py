@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ablate.reporting.contrasts import Contrast, contrasts_of
+from ablate.reporting.effects import effect_rows, score_of
+from ablate.reporting.evidence import Evidence
+from ablate.reporting.records import StudyRecord
+from ablate.reporting.study_figures import analyse
+from ablate.stats.crossed import Arm, crossed_difference
+from ablate.stats.multiplicity import adjust
+from ablate.stats.verdicts import Verdict
+
+from .builders import CATEGORIES, Size, grid, unfinished, write_json
+
+STEP = Contrast("step", "DPO → PPO", "+ better data", "DPO → PPO")
+
+
+def outputs(study: StudyRecord, cell: str) -> np.ndarray:
+    """Percent right by (seed, category, item), straight from the files."""
+    table = np.zeros((3, 6, 64))
+    for run in study.runs_of(cell):
+        folder = run.folder("evaluation")
+        assert folder is not None
+        for line in map(json.loads, (folder / "samples.jsonl").read_text().splitlines()):
+            if line["mode"] == "sampled":
+                place = (run.seed, CATEGORIES.index(line["category"]), line["doc_id"])
+                table[place] += 50 * line["scores"]["acc"]
+    return table
+
+
+def test_an_effect_is_the_crossed_difference_of_the_stored_outputs(
+    ladder_study: StudyRecord,
+) -> None:
+    weights = {name: 1 / 6 for name in CATEGORIES}
+    arms = [
+        Arm(dict(zip(CATEGORIES, outputs(ladder_study, cell).swapaxes(0, 1), strict=True)), weights)
+        for cell in (STEP.treatment, STEP.control)
+    ]
+    expected = crossed_difference(*arms)
+    row = effect_rows(Evidence(ladder_study), [STEP], ["average"])[0]
+    assert row.effect.value == pytest.approx(expected.value)
+    assert (row.effect.low, row.effect.high) == pytest.approx((expected.low, expected.high))
+    assert (row.effect.n_items, row.effect.n_seeds) == (384, 3)
+    assert row.method == "items and seeds"
+
+
+def test_every_row_names_the_runs_of_both_sides(ladder_study: StudyRecord) -> None:
+    row = effect_rows(Evidence(ladder_study), [STEP], ["average"])[0]
+    expected = {run.run_id for cell in STEP.__dict__.values() for run in ladder_study.runs_of(cell)}
+    assert set(row.run_ids) == expected and len(expected) == 6
+
+
+def test_a_ladder_compares_with_its_start_and_step_by_step(ladder_study: StudyRecord) -> None:
+    found = contrasts_of(ladder_study)
+    steps = [(c.treatment, c.control) for c in found if c.kind == "step"]
+    rungs = ladder_study.rungs
+    assert steps == [*zip(rungs[1:], rungs[:-1], strict=True), ("KL off", "DPO → PPO")]
+    assert {c.control for c in found if c.kind == "baseline"} == {"SFT"}
+
+
+def test_on_a_ladder_only_the_switch_of_algorithm_is_a_duel(ladder_study: StudyRecord) -> None:
+    duels = [c for c in contrasts_of(ladder_study) if c.kind == "algorithm"]
+    assert [(c.treatment, c.control) for c in duels] == [("DPO → PPO", "+ better data")]
+
+
+def test_a_grid_pairs_algorithms_within_a_data_set(grid_study: StudyRecord) -> None:
+    duels = [c for c in contrasts_of(grid_study) if c.kind == "algorithm"]
+    assert [c.label for c in duels] == ["human-noisy", "ai-overall", "ai-fine"]
+    assert all(c.treatment == f"ppo {c.label}" for c in duels)
+
+
+def test_a_partial_baseline_pairs_within_equal_levels_of_the_other_factors(
+    grid_study: StudyRecord,
+) -> None:
+    study = replace(grid_study, baseline={"algorithm": "dpo"})
+    found = [(c.treatment, c.control) for c in contrasts_of(study) if c.kind == "baseline"]
+    names = ("human-noisy", "ai-overall", "ai-fine")
+    assert found == [(f"ppo {name}", f"dpo {name}") for name in names]
+
+
+def test_reward_model_sizes_are_compared_from_small_to_large(reward_study: StudyRecord) -> None:
+    found = [c for c in contrasts_of(reward_study) if c.kind == "reward_model"]
+    assert [c.label.split(": ")[1] for c in found] == ["small → medium", "medium → large"] * 2
+
+
+def test_each_family_is_adjusted_on_its_own(grid_study: StudyRecord) -> None:
+    found = analyse(grid_study)
+    for kind in ("baseline", "algorithm"):
+        rows = found.rows(kind)
+        expected = adjust([row.effect.p_value for row in rows], "holm")
+        assert [row.p_adjusted for row in rows] == pytest.approx(expected)
+    rows = found.rows("baseline", "safety")
+    expected = adjust([row.effect.p_value for row in rows], "bh")
+    assert [row.p_adjusted for row in rows] == pytest.approx(expected)
+    assert not rows[0].confirmatory
+
+
+def test_one_seed_has_no_recipe_claim_but_a_checkpoint_interval(
+    one_seed_study: StudyRecord,
+) -> None:
+    for row in analyse(one_seed_study).rows("baseline"):
+        assert not row.effect.defined and math.isnan(row.p_adjusted)
+        assert row.checkpoint.defined and row.shown is row.checkpoint
+        assert row.verdict is Verdict.INCONCLUSIVE
+        assert row.detectable > 0 and row.tipping_seed_sd >= 0
+
+
+def test_an_unfinished_run_is_left_out_and_named(grid_study: StudyRecord) -> None:
+    study = unfinished(grid_study, "ppo ai-fine", 2, "not run")
+    row = next(r for r in analyse(study).rows("baseline") if r.treatment == "ppo ai-fine")
+    assert row.effect.n_seeds == 2 and row.verdict is not Verdict.INVALID
+    assert "ppo ai-fine, seed 2 left out: not run" in row.warnings
+
+
+def test_a_failed_run_makes_the_effect_invalid(grid_study: StudyRecord) -> None:
+    study = unfinished(grid_study, "ppo ai-fine", 2, "failed: the loss is not finite")
+    row = next(r for r in analyse(study).rows("baseline") if r.treatment == "ppo ai-fine")
+    assert row.verdict is Verdict.INVALID
+    assert row.invalid == ("ppo ai-fine, seed 2: failed: the loss is not finite",)
+
+
+def test_an_undefined_score_makes_the_effect_invalid_and_stays_nan(tmp_path: Path) -> None:
+    study = grid(tmp_path, Size(items=20))
+    folder = study.runs_of("ppo ai-fine")[0].folder("evaluation")
+    assert folder is not None
+    scores = json.loads((folder / "scores.json").read_text())
+    for metric in scores["metrics"]:
+        if metric["metric"] == "average":
+            metric["value"] = None
+    write_json(folder / "scores.json", scores)
+    row = next(r for r in analyse(study).rows("baseline") if r.treatment == "ppo ai-fine")
+    assert row.verdict is Verdict.INVALID and math.isnan(row.effect.value)
+    assert row.invalid == ("ppo ai-fine: average is undefined for seed 0",)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("doc_hash", "other", "the two sides were scored on different items"),
+        ("prompt_hash", "other", "the two sides were asked with different prompts"),
+    ],
+)
+def test_items_that_do_not_pair_make_the_effect_invalid(
+    tmp_path: Path, field: str, value: str, expected: str
+) -> None:
+    study = grid(tmp_path, Size(items=20))
+    for run in study.runs_of("ppo ai-fine"):
+        folder = run.folder("evaluation")
+        assert folder is not None
+        lines = [json.loads(x) for x in (folder / "samples.jsonl").read_text().splitlines()]
+        for line in lines:
+            if line["doc_id"] == 3:
+                line[field] = value
+        (folder / "samples.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    row = next(r for r in analyse(study).rows("baseline") if r.treatment == "ppo ai-fine")
+    assert row.invalid == (expected,)
+
+
+def test_scores_that_their_items_do_not_explain_fall_back_to_seeds(tmp_path: Path) -> None:
+    study = grid(tmp_path, Size(items=20))
+    for run in study.runs_of("ppo ai-fine"):
+        folder = run.folder("evaluation")
+        assert folder is not None
+        (folder / "samples.jsonl").unlink()
+    row = next(r for r in analyse(study).rows("baseline") if r.treatment == "ppo ai-fine")
+    assert row.method == "seeds only" and row.effect.defined
+
+
+def test_a_truncation_gap_is_named_beside_the_number(ladder_study: StudyRecord) -> None:
+    rows = analyse(ladder_study).rows("step")
+    row = next(r for r in rows if r.treatment == "KL off")
+    assert row.verdict is Verdict.WORSE
+    assert any(warning.startswith("outputs that ended") for warning in row.warnings)
+
+
+def test_a_cell_without_runs_has_no_score(grid_study: StudyRecord) -> None:
+    assert math.isnan(score_of(Evidence(grid_study), "no such cell", "average").value)
+    assert math.isnan(score_of(Evidence(grid_study), "SFT", "no such metric").value)
