@@ -1,3 +1,39 @@
-"""Declarative ablation studies of preference learning: study, plan, jobs, runs, report."""
+"""Declarative ablation studies of preference learning: study, plan, jobs, runs, report.
+
+>>> loaded = ablate.load_study(Path("study.yaml"))
+>>> plan = ablate.plan_study(loaded)
+>>> store = ablate.Store(".ablate")
+>>> ablate.run_study(plan.jobs, store=store, study_name=plan.study)
+>>> record = ablate.study_record(loaded, plan, store)
+>>> ablate.load_results(record), ablate.effects_frame(record), ablate.make_figure("forest", record)
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "load_study": "ablate.spec.load",
+    "plan_study": "ablate.plan.build",
+    "Store": "ablate.store.layout",
+    "run_study": "ablate.execution.controller",
+    "study_record": "ablate.reporting.collect",
+    "build_report": "ablate.reporting.report",
+    "load_results": "ablate.reporting.frames",
+    "effects_frame": "ablate.reporting.frames",
+    "make_figure": "ablate.reporting.frames",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that ``import ablate`` stays quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ablate' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

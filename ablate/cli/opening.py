@@ -10,8 +10,7 @@ from pathlib import Path
 
 from ablate.errors import SurroundingsError
 from ablate.execution.status import study_names
-from ablate.plan.build import Plan, build_plan
-from ablate.plan.cells import expand
+from ablate.plan.build import Plan, plan_study
 from ablate.plan.estimate import Measured
 from ablate.spec.load import LoadedStudy, load_study
 from ablate.store.layout import Store
@@ -31,10 +30,7 @@ class OpenStudy:
 def open_study(path: str, sets: list[str]) -> OpenStudy:
     """Load and plan a study file; raises StudyError or SurroundingsError."""
     loaded = load_study(Path(path), sets)
-    study = loaded.study
-    seeds = range(study.seeds.n)
-    plan = build_plan(study.study, expand(loaded), seeds=seeds, vary=study.seeds.vary)
-    return OpenStudy(loaded, plan)
+    return OpenStudy(loaded, plan_study(loaded))
 
 
 def open_store(args: argparse.Namespace) -> Store:

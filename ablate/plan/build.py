@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ablate.plan.cells import Cell
+from ablate.plan.cells import Cell, expand
 from ablate.plan.job import Job
 from ablate.spec.config import Config
+from ablate.spec.load import LoadedStudy
 from ablate.spec.resolve import Recipe
 from ablate.spec.stages import (
     DpoConfig,
@@ -107,6 +108,13 @@ def build_plan(
     runs = tuple(Run(cell, seed, _jobs_of(cell, seed, table)) for seed in seeds for cell in cells)
     ordered, users = _ordered_jobs(runs)
     return Plan(study, tuple(cells), runs, ordered, users)
+
+
+def plan_study(loaded: LoadedStudy) -> Plan:
+    """Return the plan of a checked study; raises as `ablate.plan.cells.expand` does."""
+    study = loaded.study
+    cells = expand(loaded)
+    return build_plan(study.study, cells, seeds=range(study.seeds.n), vary=study.seeds.vary)
 
 
 def _jobs_of(cell: Cell, seed: int, table: _JobTable) -> dict[str, Job]:
