@@ -226,7 +226,7 @@ class Controller:
         if silent >= self._options.stale_seconds and not running.is_hung:
             self.listener.note(f"{running.attempt.name} has not beaten for {silent:.0f} s")
         running.is_hung = silent >= self._options.stale_seconds
-        if silent >= self._options.hung_seconds:
+        if silent >= self._options.hung_seconds or running.lingers(time.monotonic()):
             self._engine.cancel(running.handle, gently=False)
 
     def _end(self, running: Running, word: Observation) -> None:

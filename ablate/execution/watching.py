@@ -16,6 +16,8 @@ from ablate.store.locks import Lock
 
 LONGEST_GAP_SECONDS = 5.0
 """More than this between two looks is the controller's own absence, not the worker's silence."""
+LINGER_SECONDS = 30.0
+"""For an interpreter to shut down after the exit record is written."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ class Running:
     progress: Mapping[str, Any] = field(default_factory=dict)
     is_stopping: bool = False
     is_hung: bool = False
+    ended: float | None = None
+    """Monotonic seconds when the exit record was first seen while the process still ran."""
 
     def look(self, now: float) -> bool:
         """Read the heartbeat; True if the job said something new about its progress."""
@@ -66,7 +70,13 @@ class Running:
         progress = beat.get("progress") or {}
         changed = progress != self.progress
         self.progress = progress
+        if self.ended is None and self.attempt.exit_file.exists():
+            self.ended = now
         return changed
+
+    def lingers(self, now: float) -> bool:
+        """Tell whether the process still exists long after its last act."""
+        return self.ended is not None and now - self.ended > LINGER_SECONDS
 
 
 def is_dead(observation: Observation, pulse: Pulse, *, stale_seconds: float) -> bool:

@@ -11,6 +11,7 @@ nobody disturbed. Prints a table; exits with 1 on any difference, orphan or fail
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import random
@@ -66,6 +67,11 @@ class Campaign:
         if victims:
             os.kill(random.choice(victims), signal.SIGKILL)
             self.kills.append((kind, time.monotonic() - clock))
+
+    def end(self) -> None:
+        """Kill what is left when the campaign itself is ended."""
+        for pid in marked(self.mark):
+            os.kill(pid, signal.SIGKILL)
 
     def check_orphans(self) -> None:
         """Wait until no process of the campaign is left; note those that stay."""
@@ -180,12 +186,15 @@ def main() -> int:
     random.seed(arguments.seed)
     options = ["--no-report", "--no-tracking"]
     options += [word for item in arguments.set for word in ("--set", item)]
-    with tempfile.TemporaryDirectory() as folder:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         calm = Campaign(arguments.study, arguments.undisturbed or Path(folder, "calm"), options)
+        stack.callback(calm.end)
         if calm.start().wait() != 0:
             print((calm.store.parent / "output.txt").read_text())
             return 1
         campaign = Campaign(arguments.study, Path(folder, "disturbed"), options)
+        stack.callback(campaign.end)
         code = disturbed(campaign, kills=arguments.kills, mean_seconds=arguments.mean_seconds)
         expected = contents(calm.store)
         wrong = list(differences(expected, contents(campaign.store)))
