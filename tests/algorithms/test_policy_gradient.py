@@ -134,9 +134,10 @@ def test_p7_the_policy_clip_binds_only_where_it_lowers_the_objective() -> None:
 
 def test_the_policy_gradient_raises_tokens_with_a_positive_advantage() -> None:
     logprobs = torch.zeros(1, 1, requires_grad=True)
-    policy_loss(
+    objective = policy_loss(
         logprobs, experience(advantages=3.0), clip_ratio=0.2, total_tokens=1
-    torch.autograd.backward().loss)
+    )
+    torch.autograd.backward(objective.loss)
     # At ratio 1 the gradient of -A * ratio is -A.
     assert logprobs.grad is not None and logprobs.grad.item() == pytest.approx(-3.0)
 
@@ -149,7 +150,8 @@ def test_p7_a_huge_log_ratio_stays_finite() -> None:
 
 
 def test_padding_does_not_touch_the_policy_or_value_loss() -> None:
-    old = Experience(*(torch.tensor([[0.5, 8.0]]) for _ in range(4)), mask=torch.tensor([[1.0, 0.0]]))
+    both = torch.tensor([[0.5, 8.0]])
+    old = Experience(both, both, both, both, mask=torch.tensor([[1.0, 0.0]]))
     for padding in (0.0, 1e6):
         new = torch.tensor([[0.5, padding]])
         assert policy_loss(new, old, clip_ratio=0.2, total_tokens=1).loss.item() == -0.5

@@ -25,7 +25,9 @@ DPO_METRICS = {
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return safetensors.torch.load_file(folder / "model" / "model.safetensors")
+    path = folder / "model" / "model.safetensors"
+    stored: dict[str, torch.Tensor] = safetensors.torch.load_file(path)
+    return stored
 
 
 def summary(folder: Path) -> Any:
