@@ -30,7 +30,7 @@ class Scores:
 
 def score(rollouts: Rollouts, reward: RewardFunction, config: PpoConfig) -> Scores:
     """Score the completions as text."""
-    raw = reward.score(rollouts.responses).to(rollouts.mask)
+    raw = reward.score(rollouts.responses).float()
     normalized = reward.normalized(raw)
     final = end_rule(
         normalized,
