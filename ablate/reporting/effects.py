@@ -119,12 +119,7 @@ def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> EffectRow | N
     found = inspect(evidence, contrast, metric, seeds)
     margin = _margin(evidence, metric)
     if found.invalid:
-        effect, checkpoint, method, more = (
-            _seeds_only(evidence, contrast, metric),
-            UNKNOWN,
-            "",
-            None,
-        )
+        effect, checkpoint, method, more = _without_interval(evidence, contrast, metric)
     else:
         effect, checkpoint, method, more = _estimates(evidence, contrast, metric, margin)
     runs = [run for cell in sides for run in evidence.finished(cell) if run.seed in seeds]
@@ -161,6 +156,14 @@ def _estimates(
     if margin > 0 and effect.defined:
         more = seeds_needed(difference_components(*arms), len(seeds), margin)
     return effect, checkpoint, ITEMS_AND_SEEDS, more
+
+
+def _without_interval(
+    evidence: Evidence, contrast: Contrast, metric: str
+) -> tuple[Estimate, Estimate, str, int | None]:
+    """An invalid difference keeps its value, so that a reader sees what was thrown out."""
+    effect = _seeds_only(evidence, contrast, metric)
+    return replace(effect, low=math.nan, high=math.nan), UNKNOWN, "", None
 
 
 def _arms(

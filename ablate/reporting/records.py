@@ -120,6 +120,11 @@ _LEFT_OUT = {
 
 def interval_scope(study: StudyRecord) -> str:
     """Say which randomness the intervals hold and which they leave out."""
+    if len({run.seed for run in study.runs}) < 2:
+        return (
+            "Intervals hold the spread over evaluation items only: with one seed they speak about"
+            " these checkpoints and not about the recipes."
+        )
     held = [text for stage, text in _LEFT_OUT.items() if stage in study.vary]
     out = [text for stage, text in _LEFT_OUT.items() if stage not in study.vary]
     scope = "evaluation items" + (f" and over seeds of {listed(held)}" if held else "")

@@ -11,6 +11,7 @@ from pathlib import Path
 from ablate.reporting.document import Document, document_of
 from ablate.reporting.frames import effects_frame
 from ablate.reporting.html import render_html
+from ablate.reporting.latex import latex_table
 from ablate.reporting.markdown import render_markdown
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.results import results_frame
@@ -26,10 +27,12 @@ class ReportFiles:
     results: Path
     effects: Path
     figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
+    """LaTeX of every table."""
 
 
 def build_report(study: StudyRecord, out: Path) -> ReportFiles:
-    """Write ``index.html``, ``report.md``, ``results.csv``, ``effects.csv`` and ``figures/``.
+    """Write the page, its Markdown, both CSV files, ``figures/`` and ``tables/`` into ``out``.
 
     Every file is replaced whole, so a reader never sees half of one. A partial study gives a
     partial report that says so. The same artifacts give the same bytes.
@@ -46,8 +49,9 @@ def build_report(study: StudyRecord, out: Path) -> ReportFiles:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     figures = tuple(out / name for name in names if name.startswith("figures/"))
+    tables = tuple(out / name for name in names if name.startswith("tables/"))
     html, markdown = out / "index.html", out / "report.md"
-    return ReportFiles(html, markdown, out / "results.csv", out / "effects.csv", figures)
+    return ReportFiles(html, markdown, out / "results.csv", out / "effects.csv", figures, tables)
 
 
 def _write(found: Findings, document: Document, folder: Path) -> list[str]:
@@ -61,7 +65,9 @@ def _write(found: Findings, document: Document, folder: Path) -> list[str]:
         for figure in section.figures:
             contents[f"figures/{figure.name}.svg"] = figure.svg
             contents[f"figures/{figure.name}.png"] = figure.png
-    (folder / "figures").mkdir()
+        for table in section.tables:
+            contents[f"tables/{table.name}.tex"] = latex_table(table).encode()
     for name, content in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     return list(contents)

@@ -102,7 +102,7 @@ def _head(found: Findings, cell: str) -> Cell:
     notes = [found.study.notes.get(cell, "")]
     notes += [f"seed {run.seed}: {run.missing}" for run in missing]
     if len(found.evidence.finished(cell)) == 1:
-        notes.append("1 seed: checkpoint-level claim")
+        notes.append("1 seed")
     star = " *" if found.study.preliminary(cell) else ""
     return Cell(cell + star, sub="; ".join(filter(None, notes)))
 
@@ -186,13 +186,18 @@ def notes_of(row: EffectRow, margin: float, unit: str) -> list[str]:
     if row.invalid or row.verdict is not Verdict.INCONCLUSIVE:
         return notes
     if not row.effect.defined and row.checkpoint.defined:
-        tipping = text.plain(row.tipping_seed_sd, unit)
-        notes.append(f"1 seed: interval over items only; tips at a seed SD of {tipping}")
+        notes.append(f"1 seed: interval over items only; {_tipping(row.tipping_seed_sd, unit)}")
     elif row.seeds_to_resolve is not None:
         notes.append(f"{row.seeds_to_resolve} seeds a side would show {points(margin)}")
     elif row.effect.defined and unit == "percent" and row.detectable > margin > 0:
         notes.append(f"more seeds alone cannot show {points(margin)}: more items would")
     return notes
+
+
+def _tipping(seed_sd: float, unit: str) -> str:
+    if not seed_sd > 0:
+        return "not significant even so"
+    return f"no longer significant at a seed-to-seed SD above {text.plain(seed_sd, unit)}"
 
 
 def points(margin: float) -> str:

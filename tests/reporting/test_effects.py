@@ -122,7 +122,7 @@ def test_an_unfinished_run_is_left_out_and_named(grid_study: StudyRecord) -> Non
 def test_a_failed_run_makes_the_effect_invalid(grid_study: StudyRecord) -> None:
     study = unfinished(grid_study, "ppo ai-fine", 2, "failed: the loss is not finite")
     row = next(r for r in analyse(study).rows("baseline") if r.treatment == "ppo ai-fine")
-    assert row.verdict is Verdict.INVALID
+    assert row.verdict is Verdict.INVALID and not row.shown.defined
     assert row.invalid == ("ppo ai-fine, seed 2: failed: the loss is not finite",)
 
 

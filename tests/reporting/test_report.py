@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ablate.errors import SurroundingsError
+from ablate.reporting import latex
 from ablate.reporting.frames import effects_frame, load_results, make_figure
 from ablate.reporting.markdown import escape, markdown_table
 from ablate.reporting.records import StudyRecord, interval_scope
@@ -150,7 +151,7 @@ def test_one_seed_carries_a_badge_and_no_shading(tmp_path: Path) -> None:
     study = small(tmp_path / "data", seeds=1)
     page = Page(build_report(study, tmp_path / "out").html.read_text())
     assert "1 seed: checkpoint-level claims" in page.text
-    assert "tips at a seed SD of" in page.text
+    assert "no longer significant at a seed-to-seed SD above" in page.text
     shades = {str(a.get("class")).strip() for tag, a in page.tags if tag == "td"}
     assert "better" not in shades
 
@@ -217,6 +218,14 @@ def test_reward_models_without_downstream_effect_are_said_to_be_unproven(
     assert "No downstream effect of reward-model size was found; that is no proof of none" in text
 
 
+def test_a_latex_table_escapes_text_and_has_equal_rows(grid_study: StudyRecord) -> None:
+    assert latex.escape("50 % of a_b & \N{MINUS SIGN}1") == r"50 \% of a\_b \& $-$1"
+    lines = latex.latex_table(comparison(analyse(grid_study))).splitlines()
+    rows = [line for line in lines if line.endswith(r"\\")]
+    assert len(rows) == 1 + 2 * 9  # The heads, then two lines a cell.
+    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
+
+
 def test_markdown_escapes_what_would_break_a_table() -> None:
     assert escape("a|b\n<i>*c*") == r"a\|b \<i\>\*c\*"
 
@@ -224,6 +233,10 @@ def test_markdown_escapes_what_would_break_a_table() -> None:
 def test_a_markdown_table_has_equal_rows(grid_study: StudyRecord) -> None:
     lines = markdown_table(comparison(analyse(grid_study))).strip().splitlines()
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+def test_the_scope_of_one_seed_is_the_checkpoints(one_seed_study: StudyRecord) -> None:
+    assert "over evaluation items only" in interval_scope(one_seed_study)
 
 
 def test_the_scope_names_what_seeds_do_not_reach(grid_study: StudyRecord) -> None:

@@ -52,7 +52,7 @@ class Bars:
 
 def draw_bars(bars: Bars, name: str, *, title: str, caption: str) -> Drawing:
     """Return the chart; an undefined score leaves its place empty and marked with a dash."""
-    width = max(7.0, min(13.0, 1.2 + 0.26 * len(bars.groups) * (len(bars.series) + 1)))
+    width = max(5.0, min(13.0, 1.2 + 0.26 * len(bars.groups) * (len(bars.series) + 1)))
     with canvas(width, 6.2) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2.2])
         handles = _scores(upper, bars)

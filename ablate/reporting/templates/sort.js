@@ -7,7 +7,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const cell = row.cells[column];
     if (cell.dataset.sort !== undefined) return Number(cell.dataset.sort);
     const text = cell.textContent.trim();
-    return text === "–" || text === "" ? null : text;
+    return text === "" || text.startsWith("–") ? null : text;
   };
   const compare = (a, b) =>
     typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
