@@ -19,7 +19,7 @@ from ablate.stats.crossed import (
     item_difference,
     item_score,
 )
-from ablate.stats.estimate import Claim, Estimate
+from ablate.stats.estimate import Estimate
 from ablate.stats.multiplicity import Correction, adjust
 from ablate.stats.paired import tipping_seed_sd
 from ablate.stats.power import detectable_effect, seeds_needed
@@ -45,7 +45,8 @@ class EffectRow:
     checkpoint: Estimate
     """The same difference with an interval over items only: a claim about these checkpoints."""
     p_adjusted: float
-    """Within the family: contrasts of this kind on this metric."""
+    """Within the family: contrasts of this kind on this metric. The strictest one where the same
+    two cells stand in several families."""
     verdict: Verdict
     detectable: float
     """True difference that this design finds 8 times in 10, family counted; over items only where
@@ -103,10 +104,12 @@ def effect_rows(
     """
     rows: list[EffectRow] = []
     for metric in metrics:
+        adjusted: list[EffectRow] = []
         for kind in dict.fromkeys(contrast.kind for contrast in contrasts):
             chosen = [c for c in contrasts if c.kind == kind and common_seeds(evidence, c)]
             drafts = [_draft(evidence, contrast, metric) for contrast in chosen]
-            rows += _judged(evidence, [draft for draft in drafts if draft is not None])
+            adjusted += _adjusted(evidence, [draft for draft in drafts if draft is not None])
+        rows += [_decided(evidence, row) for row in _one_answer(adjusted)]
     return rows
 
 
@@ -190,39 +193,53 @@ def _margin(evidence: Evidence, metric: str) -> float:
     return evidence.study.margin if row is not None and row.unit == "percent" else math.nan
 
 
-def _judged(evidence: Evidence, family: list[EffectRow]) -> list[EffectRow]:
+def _adjusted(evidence: Evidence, family: list[EffectRow]) -> list[EffectRow]:
+    """Fill in what depends on the family: adjusted p and detectable effect."""
     if not family:
         return []
     study = evidence.study
-    metric = family[0].metric
     correction = cast(Correction, study.correction if family[0].confirmatory else "bh")
     valid = [math.nan if row.invalid else row.effect.p_value for row in family]
-    adjusted = adjust(valid, correction)
-    row = evidence.metric(metric)
-    direction: Direction = row.direction if row is not None else "none"
     alpha = study.alpha / (len(family) if correction in ("holm", "bonferroni") else 1)
-    judged = []
-    for draft, p_value in zip(family, adjusted, strict=True):
-        verdict = decide(
-            draft.effect,
-            p_value,
-            margin=_margin(evidence, metric),
-            alpha=study.alpha,
-            direction=direction,
-            invalid=bool(draft.invalid),
-        )
-        error, degrees = draft.shown.standard_error, draft.shown.degrees
-        smallest = detectable_effect(error, degrees, alpha=alpha)
-        judged.append(replace(draft, p_adjusted=p_value, verdict=verdict, detectable=smallest))
-    return judged
+    rows = []
+    for row, p_value in zip(family, adjust(valid, correction), strict=True):
+        error, degrees = row.shown.standard_error, row.shown.degrees
+        smallest = detectable_effect(error, degrees, alpha=alpha) if row.shown.defined else math.nan
+        rows.append(replace(row, p_adjusted=p_value, detectable=smallest))
+    return rows
 
 
-def claim_text(estimate: Estimate) -> str:
-    """Say in two words what an interval claims; a dash without one."""
-    if not estimate.defined:
-        return "–"
-    return {
-        Claim.CHECKPOINT: "checkpoint-level",
-        Claim.RECIPE: "recipe-level",
-        Claim.DATASETS: "over data sets",
-    }[estimate.claim]
+def _one_answer(rows: list[EffectRow]) -> list[EffectRow]:
+    """Give a pair of cells that stands in several families its strictest correction in all.
+
+    A ladder's switch from DPO to PPO is a step and a duel; one page must not call it both better
+    and inconclusive.
+    """
+    strictest: dict[tuple[str, str], EffectRow] = {}
+    for row in rows:
+        other = strictest.setdefault((row.treatment, row.control), row)
+        if row.p_adjusted > other.p_adjusted or row.detectable > other.detectable:
+            p_value = max(row.p_adjusted, other.p_adjusted)
+            detectable = max(row.detectable, other.detectable)
+            strictest[row.treatment, row.control] = replace(
+                row, p_adjusted=p_value, detectable=detectable
+            )
+    chosen = [strictest[row.treatment, row.control] for row in rows]
+    return [
+        replace(row, p_adjusted=strict.p_adjusted, detectable=strict.detectable)
+        for row, strict in zip(rows, chosen, strict=True)
+    ]
+
+
+def _decided(evidence: Evidence, row: EffectRow) -> EffectRow:
+    metric = evidence.metric(row.metric)
+    direction: Direction = metric.direction if metric is not None else "none"
+    verdict = decide(
+        row.effect,
+        row.p_adjusted,
+        margin=_margin(evidence, row.metric),
+        alpha=evidence.study.alpha,
+        direction=direction,
+        invalid=bool(row.invalid),
+    )
+    return replace(row, verdict=verdict)

@@ -101,7 +101,8 @@ def methods(found: Findings) -> list[str]:
         interval_scope(study),
         f"Primary metric, declared before the results: {study.primary}, margin"
         f" {points(study.margin)}, α {study.alpha:g}, {correction} within each family of"
-        " comparisons; other metrics are exploratory and corrected by Benjamini-Hochberg.",
+        " comparisons; other metrics are exploratory and corrected by Benjamini-Hochberg. A pair"
+        " of cells that stands in several families takes its strictest correction in all.",
         "Verdicts: better or worse when the corrected p is below α; trivial when it is, but the"
         f" {100 * (1 - 2 * study.alpha):g} % interval lies inside the margin; equivalent when only"
         " that interval does; inconclusive otherwise, with the difference that would have been"

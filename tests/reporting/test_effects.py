@@ -102,6 +102,20 @@ def test_each_family_is_adjusted_on_its_own(grid_study: StudyRecord) -> None:
     assert not rows[0].confirmatory
 
 
+def test_a_pair_in_two_families_gets_one_answer_the_strictest(ladder_study: StudyRecord) -> None:
+    found = analyse(ladder_study)
+    steps = {(r.treatment, r.control): r for r in found.rows("step")}
+    shared = [r for r in found.effects if r.confirmatory and r.kind in ("baseline", "algorithm")]
+    shared = [r for r in shared if (r.treatment, r.control) in steps]
+    assert [r.kind for r in shared] == ["baseline", "algorithm"]
+    raw = [row.effect.p_value for row in found.rows("step")]
+    for row in shared:
+        step = steps[row.treatment, row.control]
+        expected = adjust(raw, "holm")[list(steps).index((row.treatment, row.control))]
+        assert row.p_adjusted == step.p_adjusted == pytest.approx(expected)
+        assert row.verdict is step.verdict and row.detectable == step.detectable
+
+
 def test_one_seed_has_no_recipe_claim_but_a_checkpoint_interval(
     one_seed_study: StudyRecord,
 ) -> None:
