@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 from dataclasses import dataclass
@@ -29,8 +30,14 @@ class OpenStudy:
 
 def open_study(path: str, sets: list[str]) -> OpenStudy:
     """Load and plan a study file; raises StudyError or SurroundingsError."""
-    loaded = load_study(Path(path), sets)
-    return OpenStudy(loaded, plan_study(loaded))
+    # A large plan is a million small objects, all kept: looking for garbage among them again and
+    # again takes longer than making them.
+    gc.disable()
+    try:
+        loaded = load_study(Path(path), sets)
+        return OpenStudy(loaded, plan_study(loaded))
+    finally:
+        gc.enable()
 
 
 def open_store(args: argparse.Namespace) -> Store:

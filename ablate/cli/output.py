@@ -16,9 +16,9 @@ def use_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def bold(text: str, stream: TextIO = sys.stdout) -> str:
-    """Return ``text`` in bold where ``stream`` is a colour terminal."""
-    return f"\033[1m{text}\033[0m" if use_colour(stream) else text
+def bold(text: str) -> str:
+    """Return ``text`` in bold where standard output is a colour terminal."""
+    return f"\033[1m{text}\033[0m" if use_colour(sys.stdout) else text
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -67,32 +67,123 @@ class Plan:
     """Names of the cells that use each job, by fingerprint."""
 
 
-class _JobTable:
+@dataclass(frozen=True)
+class _Trunk:
+    """What a run shares with the runs that differ only in policy or evaluation."""
+
+    jobs: Mapping[str, Job]
+    start: Job
+    """The model that the policy starts from, and its reference."""
+    inputs: Mapping[str, Job]
+    """What the policy reads, by role."""
+
+
+class _Builder:
     """Builds each distinct job once: equal configuration objects and inputs give one object."""
 
-    def __init__(self, seeds: Sequence[int], vary: Iterable[str]) -> None:
-        self.seeds = seeds
+    def __init__(self, vary: Iterable[str]) -> None:
         self.vary = frozenset(vary)
         self._jobs: dict[tuple[object, ...], Job] = {}
+        self._trunks: dict[tuple[object, ...], _Trunk] = {}
         self._seeded: dict[tuple[int, int], Config] = {}
-        self._kept: list[Config] = []
+        self._kept: list[object] = []
         self._references: dict[int, ReferenceConfig] = {}
 
-    def job(self, stage: str, config: Config, inputs: Mapping[str, Job], *, seed: int) -> Job:
+    def run_jobs(self, cell: Cell, seed: int) -> dict[str, Job]:
+        """Return the jobs of one run by role."""
+        recipe = cell.recipe
+        trunk = self._trunk(cell, seed)
+        jobs = dict(trunk.jobs)
+        evaluated = trunk.start
+        if cell.start == "policy" and recipe.policy is not None:
+            evaluated = jobs["policy"] = self._job("policy", recipe.policy, trunk.inputs, seed)
+        inputs = {"policy": evaluated}
+        if cell.start != "base":
+            inputs["reference"] = trunk.start
+        jobs["evaluation"] = self._job("evaluation", recipe.evaluation, inputs, seed)
+        return jobs
+
+    def _trunk(self, cell: Cell, seed: int) -> _Trunk:
+        recipe, policy = cell.recipe, cell.recipe.policy
+        parts = (recipe.model, recipe.sft, recipe.preferences, recipe.reward_preferences)
+        scored = (recipe.reward_model, recipe.reward_evaluation)
+        reads = (
+            policy.max_length if isinstance(policy, DpoConfig) else None,
+            policy.prompts == "dataset" if isinstance(policy, PpoConfig) else None,
+        )
+        key = (*map(id, parts), *map(id, scored), cell.start, reads, seed)
+        found = self._trunks.get(key)
+        if found is None:
+            self._kept.append(recipe)
+            found = self._trunks[key] = self._new_trunk(cell, seed)
+        return found
+
+    def _new_trunk(self, cell: Cell, seed: int) -> _Trunk:
+        recipe = cell.recipe
+        jobs: dict[str, Job] = {"model": self._job("model", recipe.model, {}, seed)}
+        start = jobs["model"]
+        if recipe.sft is not None and cell.start != "base":
+            start = jobs["sft"] = self._job("sft", recipe.sft, {"model": start}, seed)
+        inputs = {"policy": start}
+        if cell.start == "policy":
+            inputs |= self._policy_inputs(recipe, start, jobs, seed)
+        return _Trunk(jobs, start, inputs)
+
+    def _policy_inputs(
+        self, recipe: Recipe, start: Job, jobs: dict[str, Job], seed: int
+    ) -> dict[str, Job]:
+        """Add what comes before the policy to ``jobs``; return what the policy reads of it."""
+        inputs: dict[str, Job] = {}
+        if recipe.preferences is not None:
+            jobs["preferences"] = self._job("preferences", recipe.preferences, {}, seed)
+        if recipe.reward_model is not None:
+            inputs["reward_model"] = self._reward_model(recipe, start, jobs, seed)
+        policy = recipe.policy
+        if isinstance(policy, DpoConfig):
+            inputs["preferences"] = jobs["preferences"]
+            config = self._reference_config(policy.max_length)
+            read = {"policy": start, "preferences": jobs["preferences"]}
+            inputs["reference"] = jobs["reference"] = self._job("reference", config, read, seed)
+        elif isinstance(policy, PpoConfig) and policy.prompts == "dataset":
+            inputs["preferences"] = jobs["preferences"]
+        return inputs
+
+    def _reward_model(self, recipe: Recipe, start: Job, jobs: dict[str, Job], seed: int) -> Job:
+        """Add the reward model, its data and its evaluation to ``jobs``; return the first."""
+        role = "preferences"
+        if recipe.reward_preferences is not None:
+            role = "reward_preferences"
+            jobs[role] = self._job("preferences", recipe.reward_preferences, {}, seed)
+        read = {"policy": start, "preferences": jobs[role]}
+        config = recipe.reward_model
+        if config is None:
+            raise TypeError("the recipe has no reward model")
+        job = jobs["reward_model"] = self._job("reward_model", config, read, seed)
+        measured = recipe.reward_evaluation
+        if measured is not None:
+            inputs = {"reward_model": job, "policy": start}
+            if measured.dataset == "dataset":
+                inputs["preferences"] = jobs[role]
+            jobs["reward_evaluation"] = self._job("reward_evaluation", measured, inputs, seed)
+        return job
+
+    def _job(self, stage: str, config: Config, inputs: Mapping[str, Job], seed: int) -> Job:
         used = self._with_seed(config, seed) if stage in self.vary else config
-        key = (stage, id(used), *((role, id(job)) for role, job in inputs.items()))
+        key = (stage, id(used), *inputs, *map(id, inputs.values()))
         found = self._jobs.get(key)
         if found is None:
             self._kept.append(used)
             found = self._jobs[key] = Job(stage, used, tuple(sorted(inputs.items())))
         return found
 
-    def reference_config(self, max_length: int) -> ReferenceConfig:
+    def _reference_config(self, max_length: int) -> ReferenceConfig:
         if max_length not in self._references:
             self._references[max_length] = ReferenceConfig(max_length=max_length)
         return self._references[max_length]
 
     def _with_seed(self, config: Config, seed: int) -> Config:
+        if config.__dict__["seed"] == seed:
+            return config
         key = (id(config), seed)
         if key not in self._seeded:
             self._kept.append(config)
@@ -104,8 +195,8 @@ def build_plan(
     study: str, cells: Sequence[Cell], *, seeds: Sequence[int], vary: Iterable[str]
 ) -> Plan:
     """Return the plan of ``cells`` under ``seeds``; the seed reaches the stages in ``vary``."""
-    table = _JobTable(seeds, vary)
-    runs = tuple(Run(cell, seed, _jobs_of(cell, seed, table)) for seed in seeds for cell in cells)
+    builder = _Builder(vary)
+    runs = tuple(Run(cell, seed, builder.run_jobs(cell, seed)) for seed in seeds for cell in cells)
     ordered, users = _ordered_jobs(runs)
     return Plan(study, tuple(cells), runs, ordered, users)
 
@@ -115,73 +206,6 @@ def plan_study(loaded: LoadedStudy) -> Plan:
     study = loaded.study
     cells = expand(loaded)
     return build_plan(study.study, cells, seeds=range(study.seeds.n), vary=study.seeds.vary)
-
-
-def _jobs_of(cell: Cell, seed: int, table: _JobTable) -> dict[str, Job]:
-    """Return the jobs of one run by role."""
-    recipe = cell.recipe
-    jobs: dict[str, Job] = {"model": table.job("model", recipe.model, {}, seed=seed)}
-    sft = jobs["model"]
-    if recipe.sft is not None and cell.start != "base":
-        sft = jobs["sft"] = table.job("sft", recipe.sft, {"model": sft}, seed=seed)
-    evaluated = sft
-    if cell.start == "policy" and recipe.policy is not None:
-        evaluated = jobs["policy"] = _policy_job(recipe, sft, jobs, (table, seed))
-    inputs = {"policy": evaluated}
-    if cell.start != "base":
-        inputs["reference"] = sft
-    jobs["evaluation"] = table.job("evaluation", recipe.evaluation, inputs, seed=seed)
-    return jobs
-
-
-def _policy_job(
-    recipe: Recipe, sft: Job, jobs: dict[str, Job], context: tuple[_JobTable, int]
-) -> Job:
-    table, seed = context
-    inputs: dict[str, Job] = {"policy": sft}
-    if recipe.preferences is not None:
-        jobs["preferences"] = table.job("preferences", recipe.preferences, {}, seed=seed)
-    if recipe.reward_model is not None:
-        inputs["reward_model"] = _reward_model_job(recipe, recipe.reward_model, jobs, context)
-    policy = recipe.policy
-    if isinstance(policy, DpoConfig):
-        pairs = jobs["preferences"]
-        reference = table.reference_config(policy.max_length)
-        jobs["reference"] = table.job(
-            "reference", reference, {"policy": sft, "preferences": pairs}, seed=seed
-        )
-        inputs |= {"preferences": pairs, "reference": jobs["reference"]}
-    elif isinstance(policy, PpoConfig) and policy.prompts == "dataset":
-        inputs["preferences"] = jobs["preferences"]
-    if policy is None:
-        raise TypeError("a policy cell has a policy configuration")
-    return table.job("policy", policy, inputs, seed=seed)
-
-
-def _reward_model_job(
-    recipe: Recipe,
-    config: RewardModelConfig,
-    jobs: dict[str, Job],
-    context: tuple[_JobTable, int],
-) -> Job:
-    """Add the reward model, its data and its evaluation to ``jobs``; return the reward model."""
-    table, seed = context
-    sft = jobs.get("sft", jobs["model"])
-    pairs = jobs.get("preferences")
-    if recipe.reward_preferences is not None:
-        pairs = table.job("preferences", recipe.reward_preferences, {}, seed=seed)
-        jobs["reward_preferences"] = pairs
-    if pairs is None:
-        raise TypeError("a reward model needs preference data")
-    job = table.job("reward_model", config, {"policy": sft, "preferences": pairs}, seed=seed)
-    jobs["reward_model"] = job
-    if recipe.reward_evaluation is not None:
-        inputs = {"reward_model": job, "policy": sft}
-        if recipe.reward_evaluation.dataset == "dataset":
-            inputs["preferences"] = pairs
-        evaluated = table.job("reward_evaluation", recipe.reward_evaluation, inputs, seed=seed)
-        jobs["reward_evaluation"] = evaluated
-    return job
 
 
 def _ordered_jobs(runs: Sequence[Run]) -> tuple[tuple[Job, ...], dict[str, tuple[str, ...]]]:

@@ -32,6 +32,9 @@ BUILT_IN_SECONDS_PER_UNIT = {
 }
 """Seconds per unit of `job_size` for the embedded model on one core of a 2-core AVX2 machine."""
 
+MOST_SIMULATED = 20_000
+"""Jobs whose schedule is simulated; more would take seconds."""
+
 EMBEDDED_PARAMETERS = 171_840
 """Parameters of the model that the built-in rates were measured on."""
 
@@ -66,27 +69,15 @@ def job_kind(job: Job) -> str:
     name: str = config.kind if isinstance(config, EmbeddedModelConfig | ImportedModelConfig) else ""
     if isinstance(config, DpoConfig | PpoConfig):
         name = config.algorithm
-    reward_model = dict(job.inputs).get("reward_model", job)
-    if isinstance(reward_model.config, RewardModelConfig):
-        return f"{name or job.stage}, {reward_model.config.layers} layers"
+    for upstream in (job, *(upstream for role, upstream in job.inputs if role == "reward_model")):
+        if isinstance(upstream.config, RewardModelConfig):
+            return f"{name or job.stage}, {upstream.config.layers} layers"
     return name or job.stage
-
-
-def base_model(job: Job) -> Job | None:
-    """Return the base model behind a job; None for one that uses no model."""
-    while job.stage != "model":
-        upstream = dict(job.inputs)
-        found = upstream.get("model") or upstream.get("policy") or upstream.get("reward_model")
-        if found is None:
-            return None
-        job = found
-    return job
 
 
 def model_of(job: Job) -> str:
     """Return the fingerprint of the base model behind a job, or an empty string without one."""
-    base = base_model(job)
-    return base.fingerprint if base else ""
+    return job.model.fingerprint if job.model else ""
 
 
 class Estimator:
@@ -104,13 +95,14 @@ class Estimator:
 
     def job(self, job: Job) -> JobEstimate:
         """Return the estimate of one job."""
-        key = (job.stage, job_kind(job), model_of(job), job_size(job))
-        if key not in self._known:
-            self._known[key] = self._estimate(job)
-        return self._known[key]
-
-    def _estimate(self, job: Job) -> JobEstimate:
         size, kind = job_size(job), job_kind(job)
+        key = (job.stage, kind, model_of(job), size)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._estimate(job, kind, size)
+        return found
+
+    def _estimate(self, job: Job, kind: str, size: float) -> JobEstimate:
         same = self._same.get((job.stage, kind, model_of(job)))
         if same:
             return JobEstimate(size * statistics.median(same), f"measured, {_jobs(len(same))}")
@@ -137,7 +129,7 @@ def parameters_of(job: Job) -> float:
 
     An imported model counts as 1e8: its size is not known before it is read.
     """
-    base = base_model(job)
+    base = job.model
     if base is None:
         return 0.0
     if isinstance(base.config, ImportedModelConfig):
@@ -178,7 +170,14 @@ def disk_bytes(job: Job) -> float:
 def wall_seconds(
     jobs: Sequence[Job], seconds: Mapping[str, float], *, slots: int, done: Collection[str] = ()
 ) -> float:
-    """Return the makespan of ``jobs`` on ``slots`` by greedy scheduling in the given order."""
+    """Return the makespan of ``jobs`` on ``slots`` by greedy scheduling in the given order.
+
+    From `MOST_SIMULATED` jobs on, the work divided by the slots, which is short by at most one
+    chain of jobs (Graham 1966).
+    """
+    if len(jobs) > MOST_SIMULATED:
+        work = sum(seconds[job.fingerprint] for job in jobs if job.fingerprint not in done)
+        return work / slots
     place = {job.fingerprint: n for n, job in enumerate(jobs) if job.fingerprint not in done}
     waits: dict[str, int] = {}
     followers: dict[str, list[str]] = defaultdict(list)

@@ -67,10 +67,14 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 def identity_of(config: Config) -> dict[str, str]:
     """Return the text of every identity-bearing field, resolved, without neutral ones."""
     fields: dict[str, str] = {}
+    values = config.__dict__
     for name, has_neutral, neutral in _identity_fields(type(config)):
-        value = getattr(config, name)
-        if not (has_neutral and type(value) is type(neutral) and value == neutral):
-            fields[name] = canonical(value)
+        value = values[name]
+        if has_neutral and type(value) is type(neutral) and value == neutral:
+            continue
+        # The common types are written here: a large grid spends its time in this loop.
+        write = _WRITERS.get(type(value), canonical)
+        fields[name] = write(value)
     return fields
 
 

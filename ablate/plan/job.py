@@ -21,11 +21,15 @@ class Job:
     inputs: tuple[tuple[str, Job], ...] = ()
     fingerprint: str = field(init=False)
     """Identity of what is computed; see `ablate.plan.fingerprint`."""
+    model: Job | None = field(init=False)
+    """The base model behind the job, itself where it is one; None for a job that uses no model."""
 
     def __post_init__(self) -> None:
         """Compute the fingerprint once."""
         upstream = {role: job.fingerprint for role, job in self.inputs}
         object.__setattr__(self, "fingerprint", fingerprint(self.stage, self.config, upstream))
+        models = (job.model for _, job in self.inputs if job.model is not None)
+        object.__setattr__(self, "model", self if self.stage == "model" else next(models, None))
 
     def __hash__(self) -> int:
         """Hash by identity of what is computed."""
