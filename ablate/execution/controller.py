@@ -49,9 +49,14 @@ def run_study(
     """
     options = options or RunOptions()
     book = Book(plan_jobs)
-    with held_study(store, study_name, book, options.study_text):
-        engine = options.engine or local_engine(store, study_name, book, options)
-        controller = Controller(store, study_name, book, options, engine)
+    with held_study(store, study_name, book=book, text=options.study_text):
+        engine = options.engine or local_engine(store.study(study_name), book=book, options=options)
+        brake = Brake()
+        if options.handle_signals:
+            brake.install()
+        controller = Controller(
+            store, study_name, book=book, options=options, engine=engine, brake=brake
+        )
         controller.listener = Guarded(*([listener] if listener is not None else []))
         try:
             return controller.run()
@@ -60,21 +65,29 @@ def run_study(
             if options.engine is None:
                 engine.close()
             controller.release()
+            brake.uninstall()
 
 
 class Controller:
     """The scheduling loop of one study."""
 
     def __init__(
-        self, store: Store, study: str, book: Book, options: RunOptions, engine: Engine
+        self,
+        store: Store,
+        study: str,
+        *,
+        book: Book,
+        options: RunOptions,
+        engine: Engine,
+        brake: Brake,
     ) -> None:
         """Prepare; `run` does the work."""
         self.listener: Listener = Listener()
         self._store, self._book = store, book
         self._options, self._engine = options, engine
-        self._launchpad = Launchpad(store, study, options, engine)
+        self._launchpad = Launchpad(store, study, options=options, engine=engine)
         self._status = StatusFile(store.study(study) / "status.json", study)
-        self._brake = Brake()
+        self._brake = brake
         self._running: dict[str, Running] = {}
         self._look_again: dict[str, float] = {}
         self._losses: dict[str, int] = {}
@@ -84,19 +97,14 @@ class Controller:
     def run(self) -> Outcome:
         """Run until nothing runs and nothing more can start."""
         started = time.monotonic()
-        if self._options.handle_signals:
-            self._brake.install()
-        try:
-            self._find_cached()
-            while True:
-                self._check_limits()
-                self._admit()
-                if not self._running and (self._brake.level or not self._book.waiting()):
-                    break
-                self._wait()
-                self._write_status(STATE_NAMES[self._brake.level])
-        finally:
-            self._brake.uninstall()
+        self._find_cached()
+        while True:
+            self._check_limits()
+            self._admit()
+            if not self._running and (self._brake.level or not self._book.waiting()):
+                break
+            self._wait()
+            self._write_status(STATE_NAMES[self._brake.level])
         self._write_status("ended")
         stopped = self._brake.reason or None
         seconds = time.monotonic() - started
@@ -144,7 +152,7 @@ class Controller:
             stages[name] for name, state in self._book.states.items() if state in good
         )
         failures = [(stages[name], failure) for name, failure in self._book.failures.items()]
-        if reason := blown(failures, succeeded, self._options.fuse):
+        if reason := blown(failures, succeeded, fuse=self._options.fuse):
             self._pull(Halt.DRAIN, reason)
 
     def _pull(self, level: Halt, reason: str) -> None:
@@ -259,7 +267,9 @@ class Controller:
         job, name = running.job, running.job.fingerprint
         running.attempt.write_verdict(failure.as_json())
         if failure.kind is FailureClass.WORKER_LOST:
-            self._losses[name] = self._losses.get(name, 0) + 1
+            # A job that gets further each time is unlucky, not the cause, and will end.
+            further = running.attempt.got_further()
+            self._losses[name] = 0 if further else self._losses.get(name, 0) + 1
         retried = is_retried(
             failure,
             running.config,
@@ -270,7 +280,7 @@ class Controller:
         if retried or (stopped_on_wish and failure.kind is FailureClass.WORKER_LOST):
             logger.info("job %s-%s: %s", job.stage, running.attempt.name, failure.kind)
             self._book.back(job)
-            self.listener.job_failed(job, failure, running.attempt.number, True)
+            self.listener.job_failed(job, failure, attempt=running.attempt.number, retried=True)
             return
         self._give_up(job, failure, attempt=running.attempt.number)
         if failure.kind is FailureClass.DISK_FULL:
@@ -280,7 +290,7 @@ class Controller:
         skipped = self._book.fail(job, failure)
         text = f"{failure.kind}: {failure.message}"
         logger.warning("job %s-%s: failed, %s", job.stage, job.fingerprint, text)
-        self.listener.job_failed(job, failure, attempt, False)
+        self.listener.job_failed(job, failure, attempt=attempt, retried=False)
         for reader in skipped:
             self.listener.job_skipped(reader, self._book.skipped[reader.fingerprint])
         self._check_fuse()

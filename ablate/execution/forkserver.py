@@ -81,13 +81,15 @@ class ForkServer:
 
     def _obey(self, message: Mapping[str, Any]) -> None:
         if message["op"] == "start":
-            self._start(message["handle"], Path(message["folder"]), message["environment"])
+            self._start(
+                message["handle"], Path(message["folder"]), environment=message["environment"]
+            )
         else:
             for pid, handle in self._children.items():
                 if handle == message["handle"]:
                     _signal_job(pid, message["signal"])
 
-    def _start(self, handle: str, folder: Path, environment: Mapping[str, str]) -> None:
+    def _start(self, handle: str, folder: Path, *, environment: Mapping[str, str]) -> None:
         threads = thread_names()
         if len(threads) > 1:
             # A lock held by another thread at this moment would stay locked in the child.
@@ -106,7 +108,7 @@ class ForkServer:
         if pid == 0:
             os.close(gate_writer)
             self._controller.close()
-            _run_child(folder, environment, gate, server)
+            _run_child(folder, environment, gate=gate, server=server)
         self._children[pid] = handle
         os.close(gate)
         # The child waits at the gate until the controller has been told its pid, so no job ever
@@ -168,7 +170,7 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _run_child(folder: Path, environment: Mapping[str, str], gate: int, server: int) -> NoReturn:
+def _run_child(folder: Path, environment: Mapping[str, str], *, gate: int, server: int) -> NoReturn:
     code = 1
     try:
         os.setsid()

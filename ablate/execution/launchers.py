@@ -39,7 +39,7 @@ class Ended:
 class Launcher(Protocol):
     """Starts workers and tells when they are gone."""
 
-    def start(self, handle: str, folder: Path, environment: Mapping[str, str]) -> None:
+    def start(self, handle: str, folder: Path, *, environment: Mapping[str, str]) -> None:
         """Start the worker of the attempt in ``folder``."""
 
     def signal(self, handle: str, number: int) -> None:
@@ -56,7 +56,7 @@ class ForkLauncher:
     """The controller's side of a fork server; a dead server's jobs are reported as ended."""
 
     def __init__(
-        self, modules: Sequence[str], environment: Mapping[str, str], log: Path | None
+        self, modules: Sequence[str], environment: Mapping[str, str], *, log: Path | None
     ) -> None:
         """Start the server; it imports ``modules`` while the first jobs wait."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -84,7 +84,7 @@ class ForkLauncher:
         self.failed_imports: dict[str, str] = {}
         self.dead = False
 
-    def start(self, handle: str, folder: Path, environment: Mapping[str, str]) -> None:
+    def start(self, handle: str, folder: Path, *, environment: Mapping[str, str]) -> None:
         """Ask the server to fork."""
         self._jobs[handle] = None
         self._send(op="start", handle=handle, folder=str(folder), environment=dict(environment))
@@ -163,7 +163,7 @@ class SpawnLauncher:
         # Nothing is ever written: its end of file tells workers that this process is gone.
         self._pipe, self._lifeline = os.pipe()
 
-    def start(self, handle: str, folder: Path, environment: Mapping[str, str]) -> None:
+    def start(self, handle: str, folder: Path, *, environment: Mapping[str, str]) -> None:
         """Start ``python -m ablate.execution.worker`` in a session of its own."""
         lifeline = {LIFELINE: f"{os.getpid()}:{self._pipe}"}
         with open(folder / "log.txt", "ab") as log:

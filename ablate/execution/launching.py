@@ -46,7 +46,7 @@ class Found:
 class Launchpad:
     """Starts attempts for one study."""
 
-    def __init__(self, store: Store, study: str, options: RunOptions, engine: Engine) -> None:
+    def __init__(self, store: Store, study: str, *, options: RunOptions, engine: Engine) -> None:
         """Start on ``engine`` in the name of ``study``."""
         self._store, self._study = store, study
         self._options, self._engine = options, engine
@@ -77,10 +77,10 @@ class Launchpad:
             return Found(manifest, recovered=False)
         last = self._last_attempt(job)
         if last is not None:
-            earlier = self._settle(job, last, claim)
+            earlier = self._settle(job, last, claim=claim)
             if earlier is not None:
                 return earlier
-        return self._submit(job, claim, last)
+        return self._submit(job, last, claim=claim)
 
     def _last_attempt(self, job: Job) -> Attempt | None:
         """Return the last attempt that was submitted; clear away an intent that was not."""
@@ -90,7 +90,7 @@ class Launchpad:
         return attempts[-1] if attempts else None
 
     def _settle(
-        self, job: Job, last: Attempt, claim: Lock
+        self, job: Job, last: Attempt, *, claim: Lock
     ) -> Running | Found | Shared | Failure | None:
         """Deal with what a former controller left; None when a new attempt is due."""
         request = last.request() or {}
@@ -98,7 +98,7 @@ class Launchpad:
             handle = self._engine.reattach(self._submission(job, last))
             if handle is not None:
                 config = type(job.config).model_validate(request["config"])
-                return self._running(job, config, last, handle, claim)
+                return self._running(job, last, config=config, handle=handle, claim=claim)
         if not self._is_gone(last):
             return Shared(last.heartbeat())
         failure = _failure_of(last)
@@ -131,22 +131,22 @@ class Launchpad:
             return kill_session(process)
         return True
 
-    def _submit(self, job: Job, claim: Lock, last: Attempt | None) -> Running:
+    def _submit(self, job: Job, last: Attempt | None, *, claim: Lock) -> Running:
         failure = _failure_of(last)
         request = (last.request() or {}) if last is not None else {}
-        config = next_config(job.config, request.get("config"), failure)
+        config = next_config(job.config, request.get("config"), failure=failure)
         trusted = failure is None or failure.kind not in FRESH_AFTER
         number = last.number + 1 if last is not None else 1
         carry = last if trusted else None
         folder = self._store.job(job.fingerprint)
         attempt = new_attempt(folder, number, carry=carry)
-        attempt.write_request(self._request(job, config, attempt))
+        attempt.write_request(self._request(job, attempt, config=config))
         if last is not None:
             last.drop_bulk()
         handle = self._engine.submit(self._submission(job, attempt))
-        return self._running(job, config, attempt, handle, claim)
+        return self._running(job, attempt, config=config, handle=handle, claim=claim)
 
-    def _request(self, job: Job, config: Config, attempt: Attempt) -> dict[str, Any]:
+    def _request(self, job: Job, attempt: Attempt, *, config: Config) -> dict[str, Any]:
         return {
             "schema": 1,
             "attempt": attempt.number,
@@ -171,7 +171,7 @@ class Launchpad:
         return Submission(attempt.name, attempt.folder, job.stage not in WITHOUT_DEVICE)
 
     def _running(
-        self, job: Job, config: Config, attempt: Attempt, handle: str, claim: Lock
+        self, job: Job, attempt: Attempt, *, config: Config, handle: str, claim: Lock
     ) -> Running:
         return Running(job, config, attempt, handle, claim, time.monotonic(), out_of_memory_kills())
 

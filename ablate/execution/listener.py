@@ -34,7 +34,7 @@ class Listener:
     def job_cached(self, job: Job, manifest: Manifest) -> None:
         """The artifact existed already, or another study committed it."""
 
-    def job_failed(self, job: Job, failure: Failure, attempt: int, retried: bool) -> None:
+    def job_failed(self, job: Job, failure: Failure, *, attempt: int, retried: bool) -> None:
         """An attempt ended badly; ``retried`` says whether another one follows."""
 
     def job_skipped(self, job: Job, reason: str) -> None:
@@ -70,9 +70,11 @@ class Guarded(Listener):
         """Pass on."""
         self._tell(lambda listener: listener.job_cached(job, manifest))
 
-    def job_failed(self, job: Job, failure: Failure, attempt: int, retried: bool) -> None:
+    def job_failed(self, job: Job, failure: Failure, *, attempt: int, retried: bool) -> None:
         """Pass on."""
-        self._tell(lambda listener: listener.job_failed(job, failure, attempt, retried))
+        self._tell(
+            lambda listener: listener.job_failed(job, failure, attempt=attempt, retried=retried)
+        )
 
     def job_skipped(self, job: Job, reason: str) -> None:
         """Pass on."""

@@ -142,13 +142,13 @@ class LocalEngine:
                 f"{options.log}. Run with the spawn style, or find out what kills it."
             )
         if self._fork is None or self._fork.dead:
-            self._fork = ForkLauncher(options.preload, self._environment, options.log)
+            self._fork = ForkLauncher(options.preload, self._environment, log=options.log)
         return self._fork
 
     def _start(self, running: _Running, launcher: Launcher) -> None:
         running.launcher = launcher
-        environment = device_environment(running.device)
-        launcher.start(running.submission.name, running.submission.folder, environment)
+        submission, environment = running.submission, device_environment(running.device)
+        launcher.start(submission.name, submission.folder, environment=environment)
 
     def _end(self, ended: Ended) -> None:
         if ended.refused:

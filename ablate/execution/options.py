@@ -26,7 +26,7 @@ class RunOptions:
     study_text: str | None = None
     """The study file, kept beside the status."""
     retries: int = 3
-    """Further attempts of a job whose worker is lost."""
+    """Further attempts of a job whose workers are lost before they save a checkpoint."""
     fuse: int = 3
     """Equal failures of a stage none of whose jobs succeeded, after which the study stops."""
     until: float | None = None

@@ -25,7 +25,8 @@ LASTING = frozenset(
 def is_retried(failure: Failure, config: Config, *, losses: int, retries: int) -> bool:
     """Tell whether a job gets another attempt after ``failure``.
 
-    ``losses`` counts its lost workers, this one included. ``config`` is that of the failed attempt.
+    ``losses`` counts its lost workers since its last checkpoint, this one included. ``config`` is
+    that of the failed attempt.
     """
     if failure.kind is FailureClass.OUT_OF_MEMORY:
         return (micro_batch(config) or 1) > 1
@@ -43,7 +44,7 @@ def micro_batch(config: Config) -> int | None:
 
 
 def next_config(
-    config: Config, former: Mapping[str, Any] | None, failure: Failure | None
+    config: Config, former: Mapping[str, Any] | None, *, failure: Failure | None
 ) -> Config:
     """Return ``config`` with the micro-batch the next attempt takes.
 
@@ -60,7 +61,7 @@ def next_config(
     return config if size == asked else config.model_copy(update={"micro_batch_size": size})
 
 
-def blown(failures: Iterable[tuple[str, Failure]], succeeded: frozenset[str], fuse: int) -> str:
+def blown(failures: Iterable[tuple[str, Failure]], succeeded: frozenset[str], *, fuse: int) -> str:
     """Return why the study should stop; empty where it should not.
 
     ``failures`` are stage and failure of every failed job, ``succeeded`` the stages with a job

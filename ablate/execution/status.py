@@ -159,7 +159,7 @@ def stage_timings(store: Store, study: str) -> list[StageTimings]:
         spent = {"jobs": 1.0, "wall": manifest.wall_seconds, **manifest.timings}
         _add(totals.setdefault(stage, {}), spent)
         _add(counts.setdefault(stage, {}), manifest.counts)
-    return [_timings(stage, dict(total), counts[stage]) for stage, total in totals.items()]
+    return [_timings(stage, dict(total), counts=counts[stage]) for stage, total in totals.items()]
 
 
 def job_logs(store: Store, study: str, job: str = "") -> list[JobLog]:
@@ -221,7 +221,7 @@ def _failed(store: Store, row: Mapping[str, Any]) -> FailedRow:
     return FailedRow(row["stage"], row["fingerprint"], row["kind"], row["message"], log)
 
 
-def _timings(stage: str, total: dict[str, float], counts: dict[str, float]) -> StageTimings:
+def _timings(stage: str, total: dict[str, float], *, counts: dict[str, float]) -> StageTimings:
     return StageTimings(
         stage=stage,
         jobs=int(total.pop("jobs")),

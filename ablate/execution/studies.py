@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from ablate.errors import SurroundingsError
 from ablate.execution.book import Book
@@ -19,7 +20,7 @@ from ablate.store.locks import Lock
 
 
 @contextmanager
-def held_study(store: Store, study: str, book: Book, text: str | None) -> Iterator[None]:
+def held_study(store: Store, study: str, *, book: Book, text: str | None) -> Iterator[None]:
     """Hold the study's lease for the block; the folder then has the study file and the plan.
 
     Raises SurroundingsError naming the holder where another controller runs the study.
@@ -52,10 +53,10 @@ def _held(study: str, lease: Lock) -> str:
     )
 
 
-def local_engine(store: Store, study: str, book: Book, options: RunOptions) -> LocalEngine:
-    """Return a local engine that preloads what the study's jobs will import."""
+def local_engine(folder: Path, *, book: Book, options: RunOptions) -> LocalEngine:
+    """Return a local engine that preloads what the study's jobs import, and logs in ``folder``."""
     local = options.local
     if not local.preload:
         stages = {job.stage for job in book.jobs.values()}
         local = replace(local, preload=preload_for(stages, options.entry_points))
-    return LocalEngine(replace(local, log=local.log or store.study(study) / "forkserver.log"))
+    return LocalEngine(replace(local, log=local.log or folder / "forkserver.log"))

@@ -68,7 +68,7 @@ def run_attempt(folder: Path) -> int:
         heart = Heart(
             attempt, every_seconds=request["beat_seconds"], stale_seconds=request["stale_seconds"]
         )
-        workspace = _workspace(attempt, request, heart, stop)
+        workspace = _workspace(attempt, request, heart=heart, stop=stop)
         _run_stage(workspace, request)
         record |= {"status": "ok", "failure": None, "files": _seal(workspace.output)}
     except BaseException as error:  # A job's failure must not end the study.
@@ -78,15 +78,15 @@ def run_attempt(folder: Path) -> int:
     if heart is not None:
         heart.stop()
     record |= {"started": started, "ended": time.time(), "wall_seconds": time.monotonic() - clock}
-    return _finish(attempt, record, workspace, request)
+    return _finish(attempt, record, workspace=workspace, threads=request["threads"])
 
 
 def _finish(
-    attempt: Attempt, record: dict[str, Any], workspace: Workspace | None, request: dict[str, Any]
+    attempt: Attempt, record: dict[str, Any], *, workspace: Workspace | None, threads: int
 ) -> int:
     record["timings"] = dict(workspace.timings) if workspace else {}
     record["counts"] = dict(workspace.counts) if workspace else {}
-    record["numerics"] = numerics(request["threads"], workspace.numerics if workspace else {})
+    record["numerics"] = numerics(threads, workspace.numerics if workspace else {})
     try:
         # Not durable: the controller makes the artifact so, and a power cut ends it as well.
         write_json(attempt.exit_file, record, durable=False)
@@ -97,7 +97,9 @@ def _finish(
     return 0 if record["status"] == "ok" else 1
 
 
-def _workspace(attempt: Attempt, request: Mapping[str, Any], heart: Heart, stop: Stop) -> Workspace:
+def _workspace(
+    attempt: Attempt, request: Mapping[str, Any], *, heart: Heart, stop: Stop
+) -> Workspace:
     store = Store(attempt.root)
     config = CONFIG_CLASSES[request["config_class"]].model_validate(request["config"])
     inputs = request["inputs"]

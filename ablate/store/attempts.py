@@ -87,6 +87,13 @@ class Attempt:
         """Return the controller's judgement of a failed attempt; None where there is none."""
         return _mapping(read_json(self.folder / "verdict.json"))
 
+    def got_further(self) -> bool:
+        """Tell whether this attempt saved a checkpoint of its own."""
+        try:
+            return b'"event": "checkpoint"' in self.events.read_bytes()
+        except FileNotFoundError:
+            return False
+
     def process(self) -> ProcessId | None:
         """Return the worker's identity, once it has beaten."""
         return process_id(self.heartbeat())

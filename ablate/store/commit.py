@@ -32,7 +32,7 @@ def commit(store: Store, attempt: Attempt) -> Manifest:
         raise CommitRefused(f"{attempt.name}: no record of success")
     if ended.get("attempt") != attempt.number or store.attempts(attempt.fingerprint)[-1] != attempt:
         raise CommitRefused(f"{attempt.name}: superseded by a later attempt")
-    manifest = _manifest(attempt, request, ended)
+    manifest = _manifest(attempt, request, ended=ended)
     # Left by a controller that died right here.
     (attempt.work / f"{MANIFEST}.partial").unlink(missing_ok=True)
     if (problem := damage(attempt.work, manifest.files, hashes=True)) is not None:
@@ -40,10 +40,10 @@ def commit(store: Store, attempt: Attempt) -> Manifest:
     with surroundings(attempt.work):
         write_json(attempt.work / MANIFEST, manifest.as_json(), durable=False)
         sync_tree(attempt.work)
-    return _move(store, attempt, manifest)
+    return _move(store, attempt, manifest=manifest)
 
 
-def _move(store: Store, attempt: Attempt, manifest: Manifest) -> Manifest:
+def _move(store: Store, attempt: Attempt, *, manifest: Manifest) -> Manifest:
     target = store.artifact(manifest.stage, manifest.fingerprint)
     with surroundings(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,13 +57,13 @@ def _move(store: Store, attempt: Attempt, manifest: Manifest) -> Manifest:
             return manifest
     first = store.intact(manifest.stage, manifest.fingerprint)
     if first is None:  # What stood there was damaged and is in the trash now.
-        return _move(store, attempt, manifest)
+        return _move(store, attempt, manifest=manifest)
     if first.files != manifest.files:
         logger.warning("%s was computed twice with different bytes; first kept", attempt.name)
     return first
 
 
-def _manifest(attempt: Attempt, request: dict[str, Any], ended: dict[str, Any]) -> Manifest:
+def _manifest(attempt: Attempt, request: dict[str, Any], *, ended: dict[str, Any]) -> Manifest:
     return Manifest(
         fingerprint=request["fingerprint"],
         stage=request["stage"],

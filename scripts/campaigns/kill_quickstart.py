@@ -118,6 +118,7 @@ def disturbed(campaign: Campaign, *, kills: int, mean_seconds: float) -> int:
     """Run the study to its end under ``kills`` kills; return its last exit status."""
     clock = time.monotonic()
     while True:
+        before = len(campaign.kills)
         process = campaign.start()
         while process.poll() is None and len(campaign.kills) < kills:
             time.sleep(random.expovariate(1.0 / mean_seconds))
@@ -125,7 +126,8 @@ def disturbed(campaign: Campaign, *, kills: int, mean_seconds: float) -> int:
                 campaign.kill_one(process.pid, clock)
         code = process.wait()
         campaign.check_orphans()
-        if code != -signal.SIGKILL:
+        # A job whose workers are killed too often is given up, until the command is run again.
+        if code == 0 or len(campaign.kills) == before:
             return code
 
 

@@ -41,7 +41,7 @@ class Recorder(Listener):
     def job_cached(self, job: Job, manifest: Manifest) -> None:
         self.events.append(("cached", job.fingerprint))
 
-    def job_failed(self, job: Job, failure: Failure, attempt: int, retried: bool) -> None:
+    def job_failed(self, job: Job, failure: Failure, *, attempt: int, retried: bool) -> None:
         self.failures.append((failure.kind, attempt, retried))
 
     def note(self, message: str) -> None:
@@ -145,6 +145,12 @@ def test_a_lost_worker_is_replaced_until_the_retries_are_used_up(store: Store) -
         FailureClass.WORKER_LOST, "the worker was killed by signal 9 without an exit record"
     )
     assert len(store.attempts(always.fingerprint)) == 2
+
+
+def test_a_job_that_gets_further_each_time_is_not_given_up(store: Store) -> None:
+    # Lost five times, but each attempt saved a checkpoint of its own.
+    assert run(store, [pairs("crawl")], options=replace(OPTIONS, retries=0)).complete
+    assert len(store.attempts(pairs("crawl").fingerprint)) == 6
 
 
 def test_out_of_memory_halves_the_micro_batch_and_says_so(store: Store) -> None:

@@ -195,7 +195,8 @@ def test_after_interrupts_the_next_run_ends_with_the_same_bits(
         first.send_signal(signal.SIGINT)
         time.sleep(0.02)
     first.wait()
-    assert first.returncode == 1  # not complete, and no traceback
+    # Not complete, and no traceback; a signal after the study ended is Python's own affair.
+    assert first.returncode in (1, -signal.SIGINT)
     assert not controllers.processes()
     second = controllers.start()
     second.wait()

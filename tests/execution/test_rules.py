@@ -81,7 +81,7 @@ def test_micro_batches_halve_until_one_and_the_update_stays_the_same() -> None:
     asked = SftConfig(batch_size=4)
     sizes, former = [], asked.model_dump()
     for _ in range(3):
-        config = next_config(asked, former, MEMORY)
+        config = next_config(asked, former, failure=MEMORY)
         sizes.append((micro_batch(config), is_retried(MEMORY, config, losses=0, retries=3)))
         former = config.model_dump()
         assert former["batch_size"] == 4
@@ -90,7 +90,7 @@ def test_micro_batches_halve_until_one_and_the_update_stays_the_same() -> None:
 
 def test_a_smaller_micro_batch_is_kept_after_another_kind_of_failure() -> None:
     former = SftConfig(batch_size=4, micro_batch_size=2).model_dump()
-    assert micro_batch(next_config(SftConfig(batch_size=4), former, LOST)) == 2
+    assert micro_batch(next_config(SftConfig(batch_size=4), former, failure=LOST)) == 2
 
 
 def test_a_stage_without_micro_batches_does_not_try_again_after_out_of_memory() -> None:
@@ -108,10 +108,11 @@ def test_the_fuse_counts_equal_failures_of_stages_that_never_succeeded() -> None
         return Failure(FailureClass.BUG, f"KeyError: {number}")
 
     alike = [("sft", bug(n)) for n in range(3)]
-    assert blown(alike, frozenset(), 3) == "3 sft jobs failed alike and none succeeded: KeyError: 2"
-    assert not blown(alike, frozenset({"sft"}), 3)
-    assert not blown(alike[:2], frozenset(), 3)
-    assert not blown([("sft", bug(0)), ("sft", LOST), ("policy", bug(1))], frozenset(), 2)
+    reason = "3 sft jobs failed alike and none succeeded: KeyError: 2"
+    assert blown(alike, frozenset(), fuse=3) == reason
+    assert not blown(alike, frozenset({"sft"}), fuse=3)
+    assert not blown(alike[:2], frozenset(), fuse=3)
+    assert not blown([("sft", bug(0)), ("sft", LOST), ("policy", bug(1))], frozenset(), fuse=2)
 
 
 def test_jobs_become_ready_in_the_plans_order_when_their_inputs_are_there() -> None:

@@ -77,6 +77,17 @@ def _die_once(workspace: Workspace) -> None:
     _write(workspace)
 
 
+def _crawl(workspace: Workspace) -> None:
+    """Get one step further in each attempt."""
+    steps = workspace.scratch / "steps"
+    done = len(steps.read_text()) if steps.exists() else 0
+    if done < 5:
+        steps.write_text("x" * (done + 1))
+        workspace.report({"event": "checkpoint"})
+        os.kill(os.getpid(), signal.SIGKILL)
+    _write(workspace)
+
+
 def _die_always(workspace: Workspace) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -131,6 +142,7 @@ def _own_manifest(workspace: Workspace) -> None:
 
 BEHAVIOURS = {
     "bug": _bug,
+    "crawl": _crawl,
     "die once": _die_once,
     "die always": _die_always,
     "diverge": lambda workspace: _fail_with("non_finite_loss"),
