@@ -8,7 +8,7 @@ import pytest
 
 from ablate.plan.fingerprint import canonical, fingerprint, identity_of
 from ablate.plan.job import Job, with_upstream
-from ablate.spec.config import Config, added_later, not_identity
+from ablate.spec.config import Config, added_later
 from ablate.spec.stages import (
     DpoConfig,
     EmbeddedModelConfig,
