@@ -9,6 +9,7 @@ from typing import cast
 
 from ablate.plan.build import Plan, Run
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
+from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy
 from ablate.store.layout import Store
 
@@ -58,7 +59,7 @@ def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) 
     kind: RunKind = run.cell.start
     return RunRecord(
         cell=run.cell.name,
-        levels=dict(run.cell.levels),
+        levels={name: text for name, text in run.cell.levels.items() if text != UNUSED},
         seed=run.seed,
         run_id=run_id(plan.study, run),
         parent=run.cell.parent,

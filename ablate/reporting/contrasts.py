@@ -78,15 +78,15 @@ def _steps(study: StudyRecord) -> Iterator[Contrast]:
 def _algorithms(study: StudyRecord) -> Iterator[Contrast]:
     """PPO minus DPO where the cells differ in the algorithm only.
 
-    In a grid a factor that one algorithm does not use (a reward model under DPO) is no difference;
-    on a ladder levels add up, so there it is one.
+    A factor that one algorithm does not use (a reward model under DPO) is no difference. On a
+    ladder, where levels add up, it is the rung that switches the algorithm.
     """
-    loose = study.design != "ladder"
     for dpo in _with_level(study, "dpo"):
         for ppo in _with_level(study, "ppo"):
+            if study.design == "ladder" and study.parent_of(ppo) != dpo:
+                continue
             left, right = _without(study, dpo), _without(study, ppo)
-            shared = left.keys() & right.keys() if loose else left.keys() | right.keys()
-            if all(left.get(name) == right.get(name) for name in shared):
+            if all(left[name] == right[name] for name in left.keys() & right.keys()):
                 label = " · ".join({**left, **right}.values()) or ppo
                 yield Contrast("algorithm", ppo, dpo, label)
 
