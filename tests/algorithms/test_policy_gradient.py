@@ -134,9 +134,7 @@ def test_p7_the_policy_clip_binds_only_where_it_lowers_the_objective() -> None:
 
 def test_the_policy_gradient_raises_tokens_with_a_positive_advantage() -> None:
     logprobs = torch.zeros(1, 1, requires_grad=True)
-    objective = policy_loss(
-        logprobs, experience(advantages=3.0), clip_ratio=0.2, total_tokens=1
-    )
+    objective = policy_loss(logprobs, experience(advantages=3.0), clip_ratio=0.2, total_tokens=1)
     torch.autograd.backward(objective.loss)
     # At ratio 1 the gradient of -A * ratio is -A.
     assert logprobs.grad is not None and logprobs.grad.item() == pytest.approx(-3.0)
