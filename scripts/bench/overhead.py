@@ -61,7 +61,7 @@ def main() -> None:
     slots = int(sys.argv[2]) if len(sys.argv) > 2 else 2
     loaded = ("torch", "transformers.models.llama.modeling_llama", "datasets", "lm_eval")
     for label, modules in {"bare": (), "loaded": loaded}.items():
-        preload = (*modules, "ablate.execution.worker")
+        preload = (*modules, "ablate.execution.worker", "overhead")
         here = (str(Path(__file__).parent),)
         local = LocalOptions(slots=slots, preload=preload, python_path=here)
         engine = LocalEngine(local)
