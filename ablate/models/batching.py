@@ -1,8 +1,4 @@
-"""Rows of token ids as padded tensors, and their split into batches.
-
-A sum over rows or tokens does not depend on the split. A mean does, unless every batch divides by
-the count of the whole optimizer step: see `global_mean`.
-"""
+"""Rows of token ids as padded tensors, and their split into batches of similar length."""
 
 from __future__ import annotations
 
@@ -125,26 +121,3 @@ def length_buckets(
         size = size if max_rows is None else min(size, max_rows)
         batches.extend(order[at : min(at + size, stop)] for at in range(start, stop, size))
     return batches
-
-
-def micro_batches(lengths: Sequence[int], size: int | None) -> list[list[int]]:
-    """Split one optimizer step's rows into passes of at most ``size`` rows of similar length.
-
-    None takes all rows in one pass. Rounding depends on the split, the update does not, if each
-    pass's loss is a sum divided by the count of the whole step.
-    """
-    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
-    size = len(order) if size is None else size
-    return [order[at : at + size] for at in range(0, len(order), size)] if order else []
-
-
-def global_mean(values: Tensor, mask: Tensor | None, *, count: int) -> Tensor:
-    """Return one pass's share of a mean over the whole optimizer step.
-
-    The shares of all passes add up to the mean over ``count`` pairs or tokens, however the rows
-    were split. A mean of the passes' own means would weigh short passes too much.
-    """
-    if count < 1:
-        raise ValueError(f"a mean over {count} elements is undefined; skip the step")
-    kept = values if mask is None else torch.where(mask, values, torch.zeros_like(values))
-    return kept.sum() / count

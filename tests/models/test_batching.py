@@ -7,10 +7,8 @@ import torch
 
 from ablate.models.batching import (
     BATCH_OVERHEAD_TOKENS,
-    global_mean,
     layout,
     length_buckets,
-    micro_batches,
     pad_index,
     padded_width,
 )
@@ -65,35 +63,7 @@ def test_buckets_keep_to_the_limits_on_rows_and_tokens() -> None:
 
 
 def test_no_rows_make_no_batches() -> None:
-    assert length_buckets([]) == [] and micro_batches([], 4) == []
-
-
-def test_micro_batches_hold_every_row_once_sorted_by_length() -> None:
-    assert micro_batches([5, 1, 9, 3, 7], 2) == [[1, 3], [0, 4], [2]]
-    assert micro_batches([5, 1, 9], None) == [[1, 0, 2]]
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_the_shares_of_a_mean_add_up_to_it_however_rows_are_split(size: int) -> None:
-    values = torch.tensor([[1.0, 2.0, 99.0], [4.0, 99.0, 99.0], [3.0, 5.0, 6.0], [7.0, 8.0, 99.0],
-                           [2.0, 99.0, 99.0]])  # fmt: skip
-    mask = values < 99
-    total = sum(
-        global_mean(values[batch], mask[batch], count=9).item()
-        for batch in torch.split(torch.arange(5), size)
-    )
-    # (1 + 2) + 4 + (3 + 5 + 6) + (7 + 8) + 2 = 38 over 9 tokens.
-    assert total == pytest.approx(38 / 9)
-
-
-def test_a_masked_infinity_does_not_reach_the_mean() -> None:
-    values = torch.tensor([2.0, float("inf")])
-    assert global_mean(values, torch.tensor([True, False]), count=1).item() == 2
-
-
-def test_a_mean_over_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="undefined"):
-        global_mean(torch.zeros(0), None, count=0)
+    assert length_buckets([]) == []
 
 
 def test_an_index_is_padded_to_a_multiple_of_eight() -> None:
