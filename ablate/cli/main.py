@@ -19,6 +19,9 @@ EPILOG = """exit codes: 0 done, 1 bug, 2 command line or study file, 3 surroundi
 4 some jobs failed, 130 interrupted. Environment: ABLATE_STORE, ABLATE_DATA_DIR,
 MLFLOW_TRACKING_URI, NO_COLOR."""
 
+NAMESAKE = "ablate"
+"""A report generator of this name is in the package index; it installs the same package."""
+
 COMMANDS = {
     "init": "write a commented study and a smoke study to start from",
     "check": "report every problem of a study file",
@@ -94,6 +97,7 @@ def _positive(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     args = build_parser().parse_args(argv)
+    _warn_of_namesake()
     try:
         command = importlib.import_module(f"ablate.cli.{args.command}_command")
         return int(command.run(args))
@@ -109,6 +113,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _warn_of_namesake() -> None:
+    """Say so when the other distribution that installs a package ``ablate`` is here too."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version(NAMESAKE)
+    except PackageNotFoundError:
+        return
+    print(
+        f"warning: the distribution {NAMESAKE!r} {found} is installed beside 'ablate-studies'; "
+        f"both own the package 'ablate'. Remove one: pip uninstall {NAMESAKE}",
+        file=sys.stderr,
+    )
 
 
 def _fail(error: AblateError, code: int) -> int:

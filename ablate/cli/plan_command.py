@@ -10,6 +10,7 @@ from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open
 from ablate.cli.output import bold, duration, print_json, size, table
 from ablate.plan.diff import PlanDiff, diff_plans
 from ablate.plan.estimate import Estimator
+from ablate.plan.power import Sight, sight
 from ablate.plan.summary import PlanSummary, summarize
 
 MOST_CELLS_SHOWN = 40
@@ -26,10 +27,12 @@ def run(args: argparse.Namespace) -> int:
     slots = args.slots or os.cpu_count() or 1
     cached = cached_jobs(store, opened.plan)
     summary = summarize(opened.plan, Estimator(history(store)), cached=cached, slots=slots)
+    seen = sight(opened.loaded.study, opened.plan.cells)
     if args.json:
-        print_json(summary)
+        print_json({**vars(summary), "sight": seen})
     else:
         _print_summary(opened, summary)
+        _print_sight(seen)
         if args.order:
             print("\norder:\n" + "\n".join(summary.order))
     return 0
@@ -56,6 +59,23 @@ def _print_summary(opened: OpenStudy, summary: PlanSummary) -> None:
     print(f"estimated wall time: {duration(summary.wall_seconds)} on {summary.slots} slots")
     print(f"memory: about {size(summary.memory_bytes)} for all slots together")
     print(f"disk: about {size(summary.disk_bytes)} of new artifacts")
+
+
+def _print_sight(seen: Sight | None) -> None:
+    if seen is None:
+        print(
+            "smallest difference it can see: unknown, the suite does not say how many items it has"
+        )
+        return
+    assumed = seen.assumed
+    more = "" if seen.seeds > 1 else "; one seed speaks about checkpoints, not about recipes"
+    print(
+        f"smallest difference it can see: {seen.detectable_points:.1f} points of the average "
+        f"(margin {seen.margin_points:g}){more}\n"
+        f"  {seen.items} items, {seen.seeds} seeds, {seen.comparisons} comparisons, power "
+        f"{assumed.power:.0%}; assumed: {assumed.discordance:.0%} of items answered differently, "
+        f"{assumed.seed_sd:g} points between seeds"
+    )
 
 
 def _grid(opened: OpenStudy) -> str:

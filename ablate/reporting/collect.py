@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from ablate.plan.baseline import baseline_cells, baseline_levels
 from ablate.plan.build import Plan, Run
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
 from ablate.spec.factors import UNUSED
@@ -38,7 +39,7 @@ def study_record(
         margin=study.analysis.margin,
         alpha=study.analysis.alpha,
         correction=study.analysis.correction,
-        baseline=study.baseline,
+        baseline=_baseline(loaded, plan),
         design=cast(Design, study.design),
         cells=tuple(cell.name for cell in plan.cells),
         runs=tuple(_run_record(run, plan, store, reasons or {}) for run in plan.runs),
@@ -48,6 +49,13 @@ def study_record(
         vary=tuple(study.seeds.vary),
         branches=tuple(study.branches),
     )
+
+
+def _baseline(loaded: LoadedStudy, plan: Plan) -> str | Mapping[str, str] | None:
+    """Return the baseline's cell, or the labels of the levels that it names."""
+    if isinstance(loaded.study.baseline, Mapping):
+        return baseline_levels(loaded.study)
+    return next(iter(baseline_cells(loaded.study, plan.cells).values()), None)
 
 
 def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) -> RunRecord:

@@ -42,12 +42,17 @@ def _counts(rows: Sequence[EffectRow]) -> str:
 
 
 def _largest(found: Findings) -> list[str]:
-    rows = [row for row in found.rows("baseline") if row.verdict is Verdict.BETTER]
+    trained = {run.cell for run in found.study.runs if run.kind == "policy"}
+    rows = [
+        row
+        for row in found.rows("baseline")
+        if row.verdict is Verdict.BETTER and row.treatment in trained
+    ]
     if not rows:
         return []
     best = max(rows, key=lambda row: row.effect.value)
     sentence = (
-        f"The largest gain over {best.control} is that of {best.treatment}:"
+        f"The largest gain of a trained cell over {best.control} is that of {best.treatment}:"
         f" {text.effect(best.effect)} points"
     )
     if len(rows) > 1:

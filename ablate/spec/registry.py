@@ -94,6 +94,8 @@ class SuiteEntry(Config):
     """What it reads."""
     needs: tuple[Literal["network", "code_execution", "judge"], ...] = ()
     """What it takes beside a model."""
+    items: dict[Literal["validation", "test"], tuple[int, ...]] = {}
+    """Documents of each category behind its average, by split; what a plan's power rests on."""
 
 
 class Registry(Config):

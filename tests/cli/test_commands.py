@@ -150,3 +150,12 @@ def test_a_store_in_place_of_a_file_is_refused(study, capsys):
     Path("store").write_text("a file")
     assert main(["run", study, "--store", "store", "--no-tracking"]) == 3
     assert "store" in capsys.readouterr().err
+
+
+def test_a_namesake_that_owns_the_same_package_is_warned_about(study, tmp_path):
+    metadata = tmp_path / "other" / "ablate-0.2.3.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: ablate\nVersion: 0.2.3\n")
+    done = ablate("check", study, cwd=tmp_path, PYTHONPATH=str(tmp_path / "other"))
+    assert done.returncode == 0
+    assert "'ablate' 0.2.3 is installed beside 'ablate-studies'" in done.stderr
