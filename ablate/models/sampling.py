@@ -287,13 +287,20 @@ def choose_tokens(
     """Return a token for each row of fp32 logits, and its log-probability, shape (B,) each.
 
     ``numbers`` are uniform in [0, 1). Temperature 0 takes the most probable token, and gives its
-    log-probability at temperature 1 unless ``logprob_temperature`` says otherwise.
+    log-probability at temperature 1 unless ``logprob_temperature`` says otherwise. Raises
+    StageError for a row without a distribution: its logits are NaN, or infinite at the top.
     """
     if temperature == 0:
         tokens = logits.argmax(-1)
         return tokens, _logprob(logits, tokens, logprob_temperature or 1.0)
     scaled = logits if temperature == 1 else logits / temperature
     peak = scaled.amax(-1, keepdim=True)
+    if not bool(torch.isfinite(peak).all()):
+        raise StageError(
+            "sampling: the model's logits are not finite, so there is nothing to sample from; the "
+            "training before diverged. Lower its learning rate.",
+            kind="non_finite_loss",
+        )
     tokens, total = inverse_cdf((scaled - peak).exp_(), numbers)
     if logprob_temperature not in (None, temperature):
         return tokens, _logprob(logits, tokens, logprob_temperature)

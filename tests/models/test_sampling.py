@@ -241,3 +241,12 @@ def test_impossible_wishes_are_refused(model: Any, boundary: Boundary) -> None:
 def test_prompts_are_padded_to_powers_of_two_and_three_quarters_of_them() -> None:
     widths = [prefill_width(n) for n in (1, 16, 17, 32, 33, 48, 49, 65, 97, 129, 193)]
     assert widths == [16, 16, 32, 32, 48, 48, 64, 96, 128, 192, 256]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_an_error_and_no_sample(value: float) -> None:
+    logits = torch.zeros(2, 8)
+    logits[1, 3] = value
+    with pytest.raises(StageError, match="not finite") as raised:
+        choose_tokens(logits, torch.tensor([0.5, 0.5], dtype=torch.float64), temperature=1.0)
+    assert raised.value.kind == "non_finite_loss"
