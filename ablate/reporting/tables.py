@@ -190,7 +190,7 @@ def notes_of(row: EffectRow, margin: float, unit: str) -> list[str]:
     elif row.seeds_to_resolve is not None:
         notes.append(f"{row.seeds_to_resolve} seeds a side would show {points(margin)}")
     elif row.effect.defined and unit == "percent" and row.detectable > margin > 0:
-        notes.append(f"more seeds alone cannot show {points(margin)}: more items would")
+        notes.append(f"more seeds alone cannot show {points(margin)}: more items are needed too")
     return notes
 
 

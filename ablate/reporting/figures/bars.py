@@ -52,7 +52,10 @@ class Bars:
 
 def draw_bars(bars: Bars, name: str, *, title: str, caption: str) -> Drawing:
     """Return the chart; an undefined score leaves its place empty and marked with a dash."""
-    width = max(5.0, min(13.0, 1.2 + 0.26 * len(bars.groups) * (len(bars.series) + 1)))
+    labels = [label.replace(" · ", "\n") for label in bars.groups]
+    letters = max(len(line) for label in labels for line in label.split("\n"))
+    group = max(0.26 * (len(bars.series) + 1), 0.085 * letters)
+    width = max(5.0, min(13.0, 1.2 + group * len(bars.groups)))
     with canvas(width, 6.2) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2.2])
         handles = _scores(upper, bars)
@@ -60,7 +63,7 @@ def draw_bars(bars: Bars, name: str, *, title: str, caption: str) -> Drawing:
         if bars.groups[-1] == text.label("average"):
             for axes in (upper, lower):  # The average is no seventh category.
                 axes.axvspan(len(bars.groups) - 1.5, len(bars.groups), color="#F4F4F4", zorder=0)
-        lower.set_xticks(range(len(bars.groups)), bars.groups)
+        lower.set_xticks(range(len(bars.groups)), labels)
         lower.set_xlim(-0.5, len(bars.groups) - 0.5)
         rows = math.ceil(len(bars.series) / 3)
         figure.legend(
@@ -125,10 +128,11 @@ def _steps(axes: Any, bars: Bars) -> None:
     axes.tick_params(axis="x", length=0)
     axes.margins(y=0.22)
     present = dict.fromkeys(row.verdict for row in bars.steps.values())
+    lines = 1 + max(label.count(" · ") for label in bars.groups)
     axes.legend(
         handles=[_verdict_handle(verdict) for verdict in Verdict if verdict in present],
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.14),
+        bbox_to_anchor=(0.5, -0.06 - 0.08 * lines),
         ncols=6,
         handletextpad=0.3,
     )

@@ -13,7 +13,7 @@ from ablate.reporting.figures.style import INK, LIGHT, VERDICT_COLOURS
 from ablate.stats.verdicts import Verdict
 
 COLUMNS = ("items", "seeds", "Δ [95 % CI], points", "adj. p", "verdict")
-PLACES = (0.07, 0.18, 0.24, 0.60, 0.75)
+PLACES = (0.06, 0.18, 0.26, 0.62, 0.76)
 
 
 def draw_forest(rows: Sequence[EffectRow], name: str, *, margin: float, caption: str) -> Drawing:
@@ -23,7 +23,9 @@ def draw_forest(rows: Sequence[EffectRow], name: str, *, margin: float, caption:
     """
     title = f"Effects on {text.label(rows[0].metric)}"
     height = 1.3 + 0.34 * len(rows)
-    with canvas(11.0, height) as figure:
+    # Long cell names take their room beside the numbers, not from them.
+    width = 9.5 + 0.055 * max(len(row.label) for row in rows)
+    with canvas(width, height) as figure:
         left, right = figure.subplots(1, 2, width_ratios=[3, 3.2])
         _effects(left, rows, margin)
         _numbers(right, rows)
