@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -86,6 +87,7 @@ def _finish(
 ) -> int:
     record["timings"] = dict(workspace.timings) if workspace else {}
     record["counts"] = dict(workspace.counts) if workspace else {}
+    record["peak_memory_bytes"] = _peak_memory_bytes()
     record["numerics"] = numerics(threads, workspace.numerics if workspace else {})
     try:
         # Not durable: the controller makes the artifact so, and a power cut ends it as well.
@@ -95,6 +97,12 @@ def _finish(
         full = classify(error, attempt.folder).kind is FailureClass.DISK_FULL
         return EXIT_DISK_FULL if full else 1
     return 0 if record["status"] == "ok" else 1
+
+
+def _peak_memory_bytes() -> int:
+    """Return the largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in kibibytes.
 
 
 def _workspace(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ablate.reporting import text
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.tables import Cell, Table
 from ablate.store.manifest import Manifest, read_manifest
@@ -108,17 +109,23 @@ def _stages(by_stage: Mapping[str, list[Manifest]]) -> Table:
     for stage, manifests in by_stage.items():
         seconds = sum(m.wall_seconds for m in manifests)
         retried = sum(m.attempt > 1 for m in manifests)
+        peaks = [m.peak_memory_bytes for m in manifests if m.peak_memory_bytes is not None]
+        peak = max(peaks) / 1e6 if peaks else None
         rows.append(
             (
                 Cell(stage),
                 Cell(str(len(manifests)), sort=float(len(manifests))),
                 Cell(f"{seconds:.0f}", sort=seconds),
+                Cell(text.DASH if peak is None else f"{peak:,.0f}", sort=peak),
                 Cell(_sums(m.timings for m in manifests)),
                 Cell(_sums(m.counts for m in manifests)),
                 Cell(str(retried), sort=float(retried)),
             )
         )
-    columns = ("stage", "jobs", "wall seconds", "seconds by activity", "counts", "retried")
+    columns = (
+        *("stage", "jobs", "wall seconds", "peak memory of a job (MB)"),
+        *("seconds by activity", "counts", "retried"),
+    )
     return Table(
         "stages", "Work behind the report, shared jobs counted once.", columns, tuple(rows)
     )

@@ -81,4 +81,5 @@ def _manifest(attempt: Attempt, request: dict[str, Any], *, ended: dict[str, Any
         numerics=ended["numerics"],
         timings=ended["timings"],
         counts=ended["counts"],
+        peak_memory_bytes=ended.get("peak_memory_bytes"),
     )

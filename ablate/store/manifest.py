@@ -59,6 +59,8 @@ class Manifest:
     """Seconds by activity, over all attempts."""
     counts: Mapping[str, float] = field(default_factory=dict)
     """Budgets spent."""
+    peak_memory_bytes: int | None = None
+    """Largest resident size of the process that finished; None where it was not measured."""
     schema: int = SCHEMA
     """Form of this record."""
 

@@ -90,6 +90,8 @@ def test_a_manifest_tells_identity_content_and_cost(store: Store) -> None:
     assert manifest.files["nested/pairs"].size == 16 * 50
     assert manifest.counts == {"preferences": 50}
     assert manifest.timings.keys() == {"rollout"}
+    # An interpreter takes megabytes; more than the machine has would be a wrong unit.
+    assert 1e6 < manifest.peak_memory_bytes < 1e12
     assert manifest.numerics["threads"] == 1 and len(manifest.code) == 16
 
 

@@ -256,7 +256,7 @@ def test_the_real_study_fits_one_core(data_dir, monkeypatch):
     cells = {cell.name: cell.recipe for cell in expand(loaded)}
     assert list(cells) == ["base", "dpo", "ppo"]
     assert cells["ppo"].sft is None
-    assert (cells["ppo"].preferences.examples, cells["ppo"].policy.lora.rank) == (96, 16)
+    assert (cells["ppo"].preferences.examples, cells["ppo"].policy.lora.rank) == (128, 16)
     policy = cells["ppo"].policy
     assert policy.steps * policy.rollouts_per_step >= 64
     assert cells["ppo"].policy.max_new_tokens == 192
