@@ -37,6 +37,7 @@ def open_study(path: str, sets: list[str]) -> OpenStudy:
         loaded = load_study(Path(path), sets)
         return OpenStudy(loaded, plan_study(loaded))
     finally:
+        gc.freeze()
         gc.enable()
 
 
@@ -88,4 +89,14 @@ def history(store: Store) -> list[Measured]:
 
 def cached_jobs(store: Store, plan: Plan) -> set[str]:
     """Return the fingerprints of the plan's jobs whose artifacts are committed."""
-    return {job.fingerprint for job in plan.jobs if store.has(job.stage, job.fingerprint)}
+    # Listed once by stage: asking the disk for each job of a large plan would take longer than
+    # making the plan.
+    there: dict[str, set[str]] = {}
+    for stage in {job.stage for job in plan.jobs}:
+        folder = store.root / "artifacts" / stage
+        there[stage] = set(os.listdir(folder)) if folder.is_dir() else set()
+    return {
+        job.fingerprint
+        for job in plan.jobs
+        if job.fingerprint in there[job.stage] and store.has(job.stage, job.fingerprint)
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ablate.plan.cells import Cell, expand
 from ablate.plan.job import Job
@@ -63,8 +63,6 @@ class Plan:
     cells: tuple[Cell, ...]
     runs: tuple[Run, ...]
     jobs: tuple[Job, ...]
-    users: Mapping[str, tuple[str, ...]] = field(repr=False)
-    """Names of the cells that use each job, by fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +195,7 @@ def build_plan(
     """Return the plan of ``cells`` under ``seeds``; the seed reaches the stages in ``vary``."""
     builder = _Builder(vary)
     runs = tuple(Run(cell, seed, builder.run_jobs(cell, seed)) for seed in seeds for cell in cells)
-    ordered, users = _ordered_jobs(runs)
-    return Plan(study, tuple(cells), runs, ordered, users)
+    return Plan(study, tuple(cells), runs, _ordered_jobs(runs))
 
 
 def plan_study(loaded: LoadedStudy) -> Plan:
@@ -208,33 +205,28 @@ def plan_study(loaded: LoadedStudy) -> Plan:
     return build_plan(study.study, cells, seeds=range(study.seeds.n), vary=study.seeds.vary)
 
 
-def _ordered_jobs(runs: Sequence[Run]) -> tuple[tuple[Job, ...], dict[str, tuple[str, ...]]]:
-    """Return unique jobs by priority, breadth first over cells, and who uses each.
+def _ordered_jobs(runs: Sequence[Run]) -> tuple[Job, ...]:
+    """Return unique jobs by priority, breadth first over cells.
 
     The order is a priority, not a schedule: an evaluation stands before the training it waits for,
     so that a finished policy is evaluated before the next one starts.
     """
-    rank: dict[str, tuple[int, int, float]] = {}
-    users: dict[str, dict[str, None]] = {}
-    unique: dict[str, Job] = {}
-    seed_order = {seed: index for index, seed in enumerate(dict.fromkeys(r.seed for r in runs))}
+    first: dict[str, tuple[Job, int]] = {}
+    order = {seed: index for index, seed in enumerate(dict.fromkeys(run.seed for run in runs))}
     for run in runs:
-        order, name = seed_order[run.seed], run.cell.name
+        place = order[run.seed]
         for job in run.jobs.values():
-            key = job.fingerprint
-            if key not in unique:
-                unique[key] = job
-                rank[key] = (order, PRIORITY[job.stage], -_urgency(job))
-                users[key] = {}
-            users[key][name] = None
-    ordered = sorted(unique.values(), key=lambda job: rank[job.fingerprint])
-    return tuple(ordered), {key: tuple(cells) for key, cells in users.items()}
+            first.setdefault(job.fingerprint, (job, place))
+    ranked = sorted(
+        first.values(), key=lambda found: (found[1], PRIORITY[found[0].stage], -_urgency(found[0]))
+    )
+    return tuple(job for job, _ in ranked)
 
 
 def _urgency(job: Job) -> float:
     """Return the work that the job ends: long ones first, so that none is left over at the end."""
     if job.stage == "evaluation":
-        return max(job_size(upstream) for _, upstream in job.inputs)
+        job = dict(job.inputs)["policy"]
     return job_size(job)
 
 

@@ -55,6 +55,7 @@ def _float_text(value: float) -> str:
     return f'{{"float":"{value + 0.0!r}"}}'
 
 
+_NOTHING = object()
 _WRITERS: dict[type, Callable[[Any], str]] = {
     type(None): lambda value: "null",
     bool: lambda value: "true" if value else "false",
@@ -64,18 +65,28 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 }
 
 
+_LAST: dict[type[Config], tuple[list[object], list[str]]] = {}
+"""Values and texts of the last configuration of each class."""
+
+
 def identity_of(config: Config) -> dict[str, str]:
     """Return the text of every identity-bearing field, resolved, without neutral ones."""
-    fields: dict[str, str] = {}
-    values = config.__dict__
-    for name, has_neutral, neutral in _identity_fields(type(config)):
-        value = values[name]
-        if has_neutral and type(value) is type(neutral) and value == neutral:
-            continue
-        # The common types are written here: a large grid spends its time in this loop.
-        write = _WRITERS.get(type(value), canonical)
-        fields[name] = write(value)
-    return fields
+    cls, values = type(config), config.__dict__
+    rules = _identity_fields(cls)
+    # Cells of a grid share the values of most fields as objects: what is the same object as in
+    # the configuration before has the same text.
+    before, known = _LAST.get(cls, ([_NOTHING] * len(rules), [""] * len(rules)))
+    found = [values[name] for name, _, _ in rules]
+    texts = [
+        text if value is last else _WRITERS.get(type(value), canonical)(value)
+        for value, last, text in zip(found, before, known, strict=True)
+    ]
+    _LAST[cls] = (found, texts)
+    return {
+        name: text
+        for (name, has_neutral, neutral), value, text in zip(rules, found, texts, strict=True)
+        if not (has_neutral and type(value) is type(neutral) and value == neutral)
+    }
 
 
 @cache

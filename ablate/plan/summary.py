@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ablate.plan.build import Plan
 from ablate.plan.estimate import Estimator, JobEstimate, disk_bytes, memory_bytes, wall_seconds
+from ablate.plan.job import Job
+from ablate.spec.stages import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,10 @@ def summarize(
     seconds = {key: estimate.seconds for key, estimate in estimates.items()}
     to_run = [job for job in plan.jobs if job.fingerprint not in cached]
     uses = [job.fingerprint for run in plan.runs for job in run.jobs.values()]
-    peaks = sorted((memory_bytes(job) for job in to_run), reverse=True)[:slots]
+    alike = _alike(to_run)
+    peaks = heapq.nlargest(
+        slots, (memory_bytes(job) for job, n in alike for _ in range(min(n, slots)))
+    )
     return PlanSummary(
         study=plan.study,
         cells=len(plan.cells),
@@ -70,9 +76,18 @@ def summarize(
         wall_seconds=wall_seconds(plan.jobs, seconds, slots=slots, done=cached),
         slots=slots,
         memory_bytes=sum(peaks),
-        disk_bytes=sum(disk_bytes(job) for job in to_run),
+        disk_bytes=sum(n * disk_bytes(job) for job, n in alike),
         order=tuple(f"{job.stage}-{job.fingerprint}" for job in to_run),
     )
+
+
+def _alike(jobs: Iterable[Job]) -> list[tuple[Job, int]]:
+    """Return one job of each kind that takes the same memory and disk, and how many there are."""
+    found: dict[tuple[object, ...], list[Job]] = defaultdict(list)
+    for job in jobs:
+        adapted = isinstance(job.config, TrainingConfig) and job.config.lora is not None
+        found[job.stage, type(job.config), id(job.model), adapted].append(job)
+    return [(same[0], len(same)) for same in found.values()]
 
 
 def _stage_rows(

@@ -351,7 +351,8 @@ def model_entry(name: str) -> ModelEntry:
 
 def _values(cls: type[Config], preset: Mapping[str, Any], items: Items) -> dict[str, Any]:
     """Return constructor arguments from a preset's values and overrides in their order."""
-    values = {name: value for name, value in preset.items() if name in cls.model_fields}
+    fields = cls.model_fields
+    values = {name: value for name, value in preset.items() if name in fields}
     lora: dict[str, object] | None = None
     for name, value in items:
         head, _, inner = name.partition(".")

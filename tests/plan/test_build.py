@@ -92,18 +92,17 @@ def test_preparation_starts_first_and_reward_models_before_policies():
     assert first.index("reward_model") < first.index("policy")
 
 
-def test_every_job_is_used_by_a_cell():
+def test_the_plan_holds_every_job_of_every_run_once():
     plan = plan_of(GRID)
-    assert set(plan.users) == {job.fingerprint for job in plan.jobs}
-    sft = next(job for job in plan.jobs if job.stage == "sft")
-    assert len(plan.users[sft.fingerprint]) == 5  # every cell but the base row
+    used = {job.fingerprint for run in plan.runs for job in run.jobs.values()}
+    assert sorted(job.fingerprint for job in plan.jobs) == sorted(used)
 
 
 def test_the_document_holds_every_run_and_job():
     plan = plan_of(GRID)
     document = plan_document(plan)
     assert len(document["runs"]) == 12
-    assert {job["fingerprint"] for job in document["jobs"]} == set(plan.users)
+    assert [job["fingerprint"] for job in document["jobs"]] == [j.fingerprint for j in plan.jobs]
 
 
 def chain(count: int) -> list[Job]:
