@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ablate.spec.load import load_study
 
 ROOT = Path(__file__).parents[1]
