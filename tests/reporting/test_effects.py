@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ablate.plan.build import plan_study
+from ablate.reporting.collect import study_record
 from ablate.reporting.contrasts import Contrast, contrasts_of
 from ablate.reporting.effects import effect_rows, score_of
 from ablate.reporting.evidence import Evidence
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.study_figures import analyse
+from ablate.spec.load import study_from_text
 from ablate.stats.crossed import Arm, crossed_difference
 from ablate.stats.multiplicity import adjust
 from ablate.stats.verdicts import Verdict
+from ablate.store.layout import Store
 
 from .builders import CATEGORIES, Size, grid, unfinished, write_json
 
@@ -76,13 +80,20 @@ def test_a_grid_pairs_algorithms_within_a_data_set(grid_study: StudyRecord) -> N
     assert all(c.treatment == f"ppo {c.label}" for c in duels)
 
 
-def test_a_partial_baseline_pairs_within_equal_levels_of_the_other_factors(
-    grid_study: StudyRecord,
-) -> None:
-    study = replace(grid_study, baseline={"algorithm": "dpo"})
+def test_a_partial_baseline_pairs_within_equal_levels_of_the_other_factors(tmp_path: Path) -> None:
+    loaded = study_from_text(
+        "study: s\nbase: {model: tiny-instruct}\nrows: [sft]\nbaseline: {algorithm: dpo}\n"
+        "grid:\n  dataset: [ai-fine, human-noisy]\n  algorithm: [dpo, ppo]\n"
+        "  reward_model: [small, full]\n"
+    )
+    study = study_record(loaded, plan_study(loaded), Store(tmp_path))
     found = [(c.treatment, c.control) for c in contrasts_of(study) if c.kind == "baseline"]
-    names = ("human-noisy", "ai-overall", "ai-fine")
-    assert found == [(f"ppo {name}", f"dpo {name}") for name in names]
+    # DPO has no reward model: its one cell is the control of both sizes.
+    assert found == [
+        (f"{data}, ppo, reward_model={size}", f"{data}, dpo")
+        for data in ("ai-fine", "human-noisy")
+        for size in ("small", "full")
+    ]
 
 
 def test_reward_model_sizes_are_compared_from_small_to_large(reward_study: StudyRecord) -> None:

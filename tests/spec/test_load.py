@@ -70,6 +70,19 @@ def test_a_local_model_is_hashed_without_what_is_no_weight(tmp_path):
     assert first.format == "hf"
 
 
+@pytest.mark.parametrize("weights", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin"])
+def test_pickled_weights_are_part_of_a_local_models_content(tmp_path, weights):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    text = "study: s\nbase: {model: ./model, sft: null, evaluation.suite: tiny-instruct}\n" + GRID
+    contents = []
+    for name, value in ((weights, "v"), (weights, "other"), ("training_args.bin", "t")):
+        (model / name).write_text(value)
+        contents.append(expand(load_study(write(tmp_path, text)))[0].recipe.model.content)
+    assert contents[0] != contents[1] == contents[2]
+
+
 def test_a_model_folder_without_a_configuration_is_refused(tmp_path):
     (tmp_path / "model").mkdir()
     text = "study: s\nbase: {model: ./model, sft: null, evaluation.suite: tiny-instruct}\n" + GRID

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toy_stages import Toy, reward_config, sft_config
+from training_toys import Toy, reward_config, sft_config
 
 from ablate.spec import stages
 

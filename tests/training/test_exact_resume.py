@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_stages import RUNS, Toy, dpo_config, ppo_config, reward_config, sft_config
+from training_toys import RUNS, Toy, dpo_config, ppo_config, reward_config, sft_config
 
 from ablate.spec.config import Config
 from ablate.spec.stages import EmbeddedModelConfig, LoraConfig

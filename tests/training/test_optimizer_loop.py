@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from toy_stages import Toy, dpo_config, metrics, ppo_config, reward_config, sft_config
+from training_toys import Toy, dpo_config, metrics, ppo_config, reward_config, sft_config
 
 from ablate.algorithms.dpo import PairLogprobs
 from ablate.data.preferences import read_pairs

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from toy_stages import Toy, metrics, ppo_config
+from training_toys import Toy, metrics, ppo_config
 
 from ablate.errors import StageError
 from ablate.models.boundary import Row

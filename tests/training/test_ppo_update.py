@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor
-from toy_stages import Toy, ppo_config
+from training_toys import Toy, ppo_config
 
 from ablate.data.records import Demonstration, Pair
 from ablate.models.sampling import SamplingParams

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from toy_stages import Toy, dpo_config, metrics, reward_config, sft_config
+from training_toys import Toy, dpo_config, metrics, reward_config, sft_config
 
 from ablate.data.preferences import read_pairs
 from ablate.data.records import Demonstration, Pair, user

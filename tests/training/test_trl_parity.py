@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from toy_stages import Toy, dpo_config, reward_config
+from training_toys import Toy, dpo_config, reward_config
 
 from ablate.algorithms.dpo import PairLogprobs
 from ablate.data.preferences import read_pairs
