@@ -27,12 +27,12 @@ def baseline_cells(study: Study, cells: Sequence[Cell]) -> dict[str, str]:
         return dict.fromkeys(names, CENTRE)
     trained = [cell for cell in cells if not cell.row]
     if isinstance(study.baseline, Mapping):
-        return _paired(baseline_levels(study), trained)
+        return _paired(_baseline_levels(study), trained)
     rows = [name for name in ("sft", "base") if name in names and study.design == "grid"]
     return dict.fromkeys(names, rows[0] if rows else trained[0].name)
 
 
-def baseline_levels(study: Study) -> dict[str, str]:
+def _baseline_levels(study: Study) -> dict[str, str]:
     """Return the labels of the levels that a partial baseline names, by factor."""
     named: dict[str, str] = {}
     for factor in read_design(study).factors:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from ablate.plan.baseline import baseline_cells, baseline_levels
+from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
 from ablate.spec.factors import UNUSED
@@ -52,10 +52,11 @@ def study_record(
 
 
 def _baseline(loaded: LoadedStudy, plan: Plan) -> str | Mapping[str, str] | None:
-    """Return the baseline's cell, or the labels of the levels that it names."""
+    """Return the baseline's cell, or each cell's own where the study names only some factors."""
+    controls = baseline_cells(loaded.study, plan.cells)
     if isinstance(loaded.study.baseline, Mapping):
-        return baseline_levels(loaded.study)
-    return next(iter(baseline_cells(loaded.study, plan.cells).values()), None)
+        return controls
+    return next(iter(controls.values()), None)
 
 
 def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) -> RunRecord:

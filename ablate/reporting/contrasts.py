@@ -51,19 +51,9 @@ def _against_baseline(study: StudyRecord) -> Iterator[Contrast]:
             if cell != whole:
                 yield Contrast("baseline", cell, whole, cell)
     elif isinstance(study.baseline, Mapping):
-        yield from _against_levels(study, study.baseline)
-
-
-def _against_levels(study: StudyRecord, baseline: Mapping[str, str]) -> Iterator[Contrast]:
-    """Pair each cell with the one that has the baseline's levels and is equal otherwise."""
-    by_levels = {frozenset(study.levels_of(cell).items()): cell for cell in study.cells}
-    for cell in study.cells:
-        levels = study.levels_of(cell)
-        if not levels:
-            continue
-        control = by_levels.get(frozenset({**levels, **baseline}.items()))
-        if control is not None and control != cell:
-            yield Contrast("baseline", cell, control, f"{cell} vs {control}")
+        for cell, control in study.baseline.items():
+            if control != cell:
+                yield Contrast("baseline", cell, control, f"{cell} vs {control}")
 
 
 def _steps(study: StudyRecord) -> Iterator[Contrast]:

@@ -61,7 +61,8 @@ class StudyRecord:
     correction: str
     """``holm``, ``bh``, ``bonferroni`` or ``none``, within each family of primary effects."""
     baseline: str | Mapping[str, str] | None
-    """A cell, or levels of some factors: effects then pair within equal levels of the others."""
+    """A cell, or the control of each cell that has one, where the study names levels of some
+    factors: effects then pair within equal levels of the others."""
     design: Design
     cells: tuple[str, ...]
     """Cell names in the order of the study file."""
