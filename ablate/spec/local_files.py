@@ -128,6 +128,11 @@ def _hash_model_folder(path: Path) -> str:
         raise ValueError("a file; a model is a folder with config.json, or a .gguf file")
     if not (path / "config.json").is_file():
         raise ValueError("the folder has no config.json")
-    names = sorted(p.name for p in path.iterdir() if p.suffix in _MODEL_FILES and p.is_file())
+    names = sorted(p.name for p in path.iterdir() if _is_model_file(p) and p.is_file())
     listed = "".join(f"{name}\0{_hash_file(path / name)}\n" for name in names)
     return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _is_model_file(path: Path) -> bool:
+    """Old checkpoints hold pickled weights; other ``.bin`` files beside them are no weights."""
+    return path.suffix in _MODEL_FILES or path.match("pytorch_model*.bin")
