@@ -161,7 +161,10 @@ def _scatter(values: Tensor, cells: Sequence[int], size: int) -> Tensor:
 
 def _scalars(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
     states = hidden_states(model, batch.ids).flatten(0, 1)[positions]
-    scores: Tensor = score_head(model)(states)
+    head = score_head(model)
+    # A bf16 scalar has 8 bits: replies whose scores differ by half a percent would tie.
+    with torch.autocast(states.device.type, enabled=False):
+        scores: Tensor = head(states.to(next(head.parameters()).dtype))
     return scores[:, 0].float()
 
 

@@ -172,6 +172,15 @@ def test_scores_do_not_depend_on_order_split_or_padding(padded_with_end: LoadedM
     torch.testing.assert_close(turned.flip(0), scores, atol=2e-5, rtol=0)
 
 
+def test_scores_keep_their_digits_where_the_body_runs_in_bf16(padded_with_end: LoadedModel) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = completion_scores(padded_with_end.model, random_rows())
+        values = token_values(padded_with_end.model, random_rows())
+    # Rounded to the 8 bits of bf16, a number is what it was before only if it had no more.
+    assert not torch.equal(scores.bfloat16().float(), scores)
+    assert not torch.equal(values.bfloat16().float(), values)
+
+
 def test_scores_carry_gradients_only_on_demand(padded_with_end: LoadedModel) -> None:
     rows = random_rows()
     assert not completion_scores(padded_with_end.model, rows).requires_grad
