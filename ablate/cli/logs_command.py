@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import json
-from typing import Any
 
-from ablate.cli.opening import RUNS, open_store, study_name
+from ablate.cli.opening import open_store, recorded, study_name
 from ablate.cli.output import print_json
-from ablate.errors import SurroundingsError, nearest
+from ablate.errors import StudyError, SurroundingsError, nearest
 from ablate.execution.status import JobLog, job_logs
 from ablate.store.layout import Store
+
+Cells = dict[str, dict[str, dict[str, None]]]
+"""Fingerprints by cell and role, over all seeds, each once."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the log of the last attempt of a job, or of the attempt that is named."""
     store = open_store(args)
     name = study_name(store, args.study)
-    wanted, _, attempt = args.job.rpartition("@") if "@" in args.job else (args.job, "", "")
-    if attempt and not attempt.isdigit():
-        raise SurroundingsError(f"{args.job!r}: {attempt!r} is no attempt; write @1, @2, ...")
+    cells = _cells(store, name)
+    wanted, attempt = _parts(args.job, cells)
     logs = [
         log
-        for key in _fingerprints(store, name, wanted)
+        for key in _fingerprints(store, name, wanted, cells=cells)
         for log in job_logs(store, name, key)
-        if not attempt or log.attempt == int(attempt)
+        if attempt is None or log.attempt == attempt
     ]
     last = {log.fingerprint: log for log in logs}
     if not last:
@@ -43,6 +43,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _parts(job: str, cells: Cells) -> tuple[str, int | None]:
+    """Return job and attempt of ``JOB@ATTEMPT``; the name of a cell may itself have an @."""
+    named = {*cells, *(f"{cell}/{stage}" for cell in cells for stage in cells[cell])}
+    wanted, at, attempt = job.rpartition("@")
+    if not at or job in named:
+        return job, None
+    if attempt.isdecimal():
+        return wanted, int(attempt)
+    if wanted in named:
+        raise StudyError(f"{job!r}: {attempt!r} is no attempt; write @1, @2, ...")
+    return job, None
+
+
 def _text(log: JobLog) -> str:
     try:
         return log.log.read_text(encoding="utf-8", errors="replace")
@@ -50,38 +63,32 @@ def _text(log: JobLog) -> str:
         return ""
 
 
-def _fingerprints(store: Store, study: str, wanted: str) -> list[str]:
+def _fingerprints(store: Store, study: str, wanted: str, *, cells: Cells) -> list[str]:
     """Return the jobs meant by ``CELL``, ``CELL/STAGE`` or the start of a fingerprint."""
-    cell_jobs = _cells(store, study)
-    for cell in sorted(cell_jobs, key=len, reverse=True):
+    for cell in sorted(cells, key=len, reverse=True):
         if wanted == cell:
-            return list(cell_jobs[cell].get("policy") or cell_jobs[cell]["evaluation"])
+            return list(cells[cell].get("policy") or cells[cell]["evaluation"])
         if wanted.startswith(f"{cell}/"):
             stage = wanted[len(cell) + 1 :]
-            if stage in cell_jobs[cell]:
-                return list(cell_jobs[cell][stage])
-            known = ", ".join(sorted(cell_jobs[cell]))
-            hint = nearest(stage, cell_jobs[cell])
-            raise SurroundingsError(f"{wanted!r}: cell {cell!r} has the stages {known}.{hint}")
+            if stage in cells[cell]:
+                return list(cells[cell][stage])
+            known = ", ".join(sorted(cells[cell]))
+            hint = nearest(stage, cells[cell])
+            raise StudyError(f"{wanted!r}: cell {cell!r} has the stages {known}.{hint}")
     try:
         return [log.fingerprint for log in job_logs(store, study, wanted)] or [wanted]
     except SurroundingsError:
-        known = ", ".join(repr(cell) for cell in cell_jobs)
-        hint = nearest(wanted, cell_jobs)
-        raise SurroundingsError(
+        known = ", ".join(repr(cell) for cell in cells)
+        hint = nearest(wanted, cells)
+        raise StudyError(
             f"{wanted!r} is no cell or job of study {study}; cells: {known}.{hint}"
         ) from None
 
 
-def _cells(store: Store, study: str) -> dict[str, dict[str, dict[str, None]]]:
-    """Return fingerprints by cell and role, over all seeds, each once."""
-    try:
-        plan: dict[str, Any] = json.loads((store.study(study) / RUNS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    cells: dict[str, dict[str, dict[str, None]]] = {}
-    for run in plan["runs"]:
-        roles = cells.setdefault(run["cell"], {})
-        for role, fingerprint in run["jobs"].items():
+def _cells(store: Store, study: str) -> Cells:
+    cells: Cells = {}
+    for run in recorded(store, study).runs:
+        roles = cells.setdefault(run.cell, {})
+        for role, fingerprint in run.jobs.items():
             roles.setdefault(role, {})[fingerprint] = None
     return cells

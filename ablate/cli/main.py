@@ -8,12 +8,15 @@ surroundings must change (disk, permission, missing model or data, a study that 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
 from ablate import __version__
 from ablate.errors import AblateError, StudyError, SurroundingsError
+from ablate.store.files import REMEDIES
 
 EPILOG = """exit codes: 0 done, 1 bug, 2 command line or study file, 3 surroundings,
 4 some jobs failed, 130 interrupted. Environment: ABLATE_STORE, ABLATE_DATA_DIR,
@@ -21,6 +24,9 @@ MLFLOW_TRACKING_URI, NO_COLOR."""
 
 NAMESAKE = "ablate"
 """A report generator of this name is in the package index; it installs the same package."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A full disk may be met at any write, that of our own output among them."""
 
 COMMANDS = {
     "init": "write a commented study and a smoke study to start from",
@@ -88,14 +94,16 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
-    return number
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where the locale has no Unicode a name loses a character, and the command goes on.
+        sys.stdout.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
     _warn_of_namesake()
     try:
@@ -111,6 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) is gone; that is its right.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return _fail(SurroundingsError(f"{error.filename or 'output'}: {REMEDIES[error.errno]}"), 3)
     except KeyboardInterrupt:
         return 130
 

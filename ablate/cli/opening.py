@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
 
 from ablate.errors import SurroundingsError
 from ablate.execution.status import study_names
@@ -18,6 +19,32 @@ from ablate.store.layout import Store
 
 RUNS = "runs.json"
 """The study's runs and what predicts each job's cost, beside the controller's own plan."""
+
+NEVER_RUN = "no study was run here. Run one: ablate run FILE."
+
+
+class RecordedJob(BaseModel):
+    """What is read of a job in `RUNS`."""
+
+    stage: str
+    fingerprint: str
+    kind: str
+    size: float
+    model: str
+
+
+class RecordedRun(BaseModel):
+    """What is read of a run in `RUNS`."""
+
+    cell: str
+    jobs: dict[str, str]
+
+
+class Recorded(BaseModel):
+    """What `ablate run` wrote about a study."""
+
+    jobs: list[RecordedJob]
+    runs: list[RecordedRun]
 
 
 @dataclass(frozen=True)
@@ -52,36 +79,43 @@ def study_name(store: Store, given: str | None) -> str:
     if given is None:
         if len(names) == 1:
             return names[0]
-        known = f"it holds {', '.join(names)}" if names else "it holds no study yet"
-        raise SurroundingsError(f"{store.root}: {known}. Name one study.")
+        if not names:
+            raise SurroundingsError(f"{store.root}: {NEVER_RUN}")
+        raise SurroundingsError(f"{store.root}: it holds {', '.join(names)}. Name one study.")
     if given in names:
         return given
     if Path(given).is_file():
-        return load_study(Path(given), ()).study.study
+        name = load_study(Path(given), ()).study.study
+        if name in names:
+            return name
+        given = name
     known = ", ".join(names) or "none"
     raise SurroundingsError(
         f"{store.root}: no study {given!r}; stored studies: {known}. Run it first: ablate run FILE."
     )
 
 
+def recorded(store: Store, study: str) -> Recorded:
+    """Return the runs and jobs of a study's last run; none where the file is gone or damaged."""
+    try:
+        return Recorded.model_validate_json((store.study(study) / RUNS).read_bytes())
+    except (OSError, ValidationError):
+        return Recorded(jobs=[], runs=[])
+
+
 def history(store: Store) -> list[Measured]:
     """Return what finished jobs of every stored study cost, each job once."""
     found: dict[str, Measured] = {}
     for name in study_names(store):
-        path = store.study(name) / RUNS
-        try:
-            jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
-        except (OSError, ValueError, KeyError):
-            continue
-        for job in jobs:
-            manifest = store.manifest(job["stage"], job["fingerprint"])
-            if manifest is not None and job["fingerprint"] not in found:
-                found[job["fingerprint"]] = Measured(
-                    stage=job["stage"],
-                    kind=job["kind"],
-                    size=job["size"],
+        for job in recorded(store, name).jobs:
+            manifest = store.manifest(job.stage, job.fingerprint)
+            if manifest is not None and job.fingerprint not in found:
+                found[job.fingerprint] = Measured(
+                    stage=job.stage,
+                    kind=job.kind,
+                    size=job.size,
                     seconds=manifest.wall_seconds,
-                    model=job["model"],
+                    model=job.model,
                     bytes=sum(entry.size for entry in manifest.files.values()),
                 )
     return list(found.values())

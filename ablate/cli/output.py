@@ -70,7 +70,8 @@ def size(amount: float) -> str:
 
 def print_json(document: Any) -> None:
     """Print one JSON document; NaN and infinities become null."""
-    print(json.dumps(plain(document), indent=1, ensure_ascii=False, allow_nan=False))
+    unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    print(json.dumps(plain(document), indent=1, ensure_ascii=not unicode, allow_nan=False))
 
 
 def plain(value: Any) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
 
 from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
 from ablate.cli.output import duration, print_json
@@ -17,6 +18,21 @@ from ablate.reporting.collect import study_record
 from ablate.reporting.report import ReportFiles, build_report
 from ablate.store.layout import Store
 from ablate.tracking.process import drain
+
+
+class FailedJob(BaseModel):
+    """What is read of a failed job."""
+
+    fingerprint: str
+    kind: str
+    message: str
+
+
+class LastWord(BaseModel):
+    """What is read of the controller's ``status.json``."""
+
+    skipped: dict[str, str] = {}
+    failed: list[FailedJob] = []
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,13 +68,12 @@ def render(opened: OpenStudy, store: Store, reports: str) -> ReportFiles:
 def _reasons(store: Store, study: str) -> dict[str, str]:
     """Return why jobs have no artifact, by fingerprint, from the controller's last word."""
     try:
-        status = json.loads((store.study(study) / "status.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        said = LastWord.model_validate_json((store.study(study) / "status.json").read_bytes())
+    except (OSError, ValidationError):
         return {}
-    reasons = {key: f"skipped: {reason}" for key, reason in status.get("skipped", {}).items()}
-    for row in status.get("failed", []):
-        reasons[row["fingerprint"]] = f"failed: {row.get('kind')}: {row.get('message')}"
-    return reasons
+    reasons = {key: f"skipped: {reason}" for key, reason in said.skipped.items()}
+    failed = {row.fingerprint: f"failed: {row.kind}: {row.message}" for row in said.failed}
+    return reasons | failed
 
 
 def _plan_lines(opened: OpenStudy, store: Store) -> dict[str, object]:

@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / RUNS, plan_document(opened.plan))
     outcome = _run(opened, store, args)
+    if not args.json:  # Before the report, which may fail: what happened is said in any case.
+        _print_outcome(outcome)
     report = None if args.no_report else _report(opened, store, args.reports)
     if args.json:
         states = {state.value: outcome.count(state) for state in JobState}
@@ -51,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
                 "report": report,
             }
         )
-    else:
-        _print_outcome(outcome, report)
+    elif report:
+        print(f"report: {report}")
     if outcome.complete:
         return 0
     return FAILED_JOBS if outcome.failures else INTERRUPTED
@@ -106,7 +108,7 @@ def _close(sink: SinkProcess) -> None:
         )
 
 
-def _print_outcome(outcome: Outcome, report: str | None) -> None:
+def _print_outcome(outcome: Outcome) -> None:
     done, cached = outcome.count(JobState.DONE), outcome.count(JobState.CACHED)
     failed, skipped = outcome.count(JobState.FAILED), outcome.count(JobState.SKIPPED)
     text = f"{done} jobs run, {cached} cached"
@@ -117,5 +119,3 @@ def _print_outcome(outcome: Outcome, report: str | None) -> None:
         print(f"stopped: {outcome.stopped}. The same command goes on from here.")
     for key, failure in outcome.failures.items():
         print(f"failed: {key}: {failure.kind}: {failure.message}. See: ablate logs {key}")
-    if report:
-        print(f"report: {report}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from typing import Any
 
-from ablate.cli.opening import RUNS, open_store, study_name
+from ablate.cli.opening import NEVER_RUN, open_store, recorded, study_name
 from ablate.cli.output import bold, duration, print_json, table
 from ablate.errors import SurroundingsError
 from ablate.execution.status import (
@@ -25,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(args)
     names = study_names(store) if args.study is None else [study_name(store, args.study)]
     if not names:
-        raise SurroundingsError(f"{store.root}: no study was run here. Run one: ablate run FILE.")
+        raise SurroundingsError(f"{store.root}: {NEVER_RUN}")
     if args.json:
         print_json([_document(store, name, timings=args.timings) for name in names])
         return 0
@@ -52,15 +51,9 @@ def _document(store: Store, name: str, *, timings: bool) -> dict[str, Any]:
 
 def _runs_done(store: Store, name: str) -> tuple[int, int]:
     """Return how many runs have all their artifacts, and how many there are."""
-    try:
-        plan = json.loads((store.study(name) / RUNS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return 0, 0
-    there = {
-        job["fingerprint"] for job in plan["jobs"] if store.has(job["stage"], job["fingerprint"])
-    }
-    runs = plan["runs"]
-    return sum(set(run["jobs"].values()) <= there for run in runs), len(runs)
+    plan = recorded(store, name)
+    done = {job.fingerprint for job in plan.jobs if store.has(job.stage, job.fingerprint)}
+    return sum(set(run.jobs.values()) <= done for run in plan.runs), len(plan.runs)
 
 
 def _print_status(status: StudyStatus, runs: tuple[int, int]) -> None:
@@ -68,7 +61,8 @@ def _print_status(status: StudyStatus, runs: tuple[int, int]) -> None:
     if status.reason:
         print(status.reason)
     ago = duration(max(0.0, time.time() - status.updated))
-    print(f"{runs[0]} of {runs[1]} runs complete; last word {ago} ago\n")
+    word = f"last word {ago} ago" if status.updated else "no word from it"
+    print(f"{runs[0]} of {runs[1]} runs complete; {word}\n")
     header = ["stage", "waiting", "running", "cached", "done", "failed", "skipped"]
     rows = [[getattr(row, name) for name in header] for row in status.stages]
     print(table(header, rows))

@@ -122,8 +122,17 @@ def study_status(store: Store, study: str) -> StudyStatus:
     Raises SurroundingsError for a study that was never run in this store.
     """
     folder = _folder(store, study)
-    record = read_json(folder / "status.json") or {}
-    holder = read_json(folder / "lease") or {}
+    record = _mapping(read_json(folder / "status.json"))
+    holder = _mapping(read_json(folder / "lease"))
+    try:
+        return _status(store, study, record, holder=holder)
+    except (AttributeError, KeyError, TypeError, ValueError):  # A damaged record says nothing.
+        return _status(store, study, {}, holder=holder)
+
+
+def _status(
+    store: Store, study: str, record: Mapping[str, Any], *, holder: Mapping[str, Any]
+) -> StudyStatus:
     state = str(record.get("state", "running"))
     if state != "ended" and not _lives(holder):
         state = "interrupted"
@@ -191,9 +200,15 @@ def _folder(store: Store, study: str) -> Path:
 
 
 def _jobs(store: Store, study: str) -> Iterator[tuple[str, str]]:
-    plan = read_json(_folder(store, study) / "plan.json") or {"jobs": []}
-    for job in plan["jobs"]:
-        yield job["stage"], job["fingerprint"]
+    plan = _mapping(read_json(_folder(store, study) / "plan.json"))
+    jobs = plan.get("jobs")
+    for job in map(_mapping, jobs if isinstance(jobs, list) else []):
+        if isinstance(job.get("stage"), str) and isinstance(job.get("fingerprint"), str):
+            yield job["stage"], job["fingerprint"]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _lives(holder: Mapping[str, Any]) -> bool:

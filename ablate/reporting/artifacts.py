@@ -95,9 +95,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for line in file:
             try:
                 record = json.loads(line)
-            except ValueError:
+            except ValueError as error:
                 if line.endswith("\n"):
-                    raise
+                    raise SurroundingsError(
+                        f"{path}: cannot be read as JSON lines ({error}); remove the artifact "
+                        "and run again"
+                    ) from error
                 return
             if isinstance(record, dict):
                 yield record

@@ -15,6 +15,8 @@ from ablate.spec.load import LoadedStudy
 from ablate.store.layout import Store
 
 NOT_RUN = "not run"
+SCORES = ("evaluation", "reward_evaluation")
+"""Stages whose files the numbers come from. They are small, so their content is checked too."""
 
 
 def study_record(
@@ -62,7 +64,7 @@ def _baseline(loaded: LoadedStudy, plan: Plan) -> str | Mapping[str, str] | None
 def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) -> RunRecord:
     folders: dict[str, Path | None] = {}
     for role, job in run.jobs.items():
-        there = store.has(job.stage, job.fingerprint)
+        there = store.has(job.stage, job.fingerprint, hashes=job.stage in SCORES)
         folders[role] = store.artifact(job.stage, job.fingerprint) if there else None
     fingerprints = {role: job.fingerprint for role, job in run.jobs.items()}
     kind: RunKind = run.cell.start
@@ -76,14 +78,19 @@ def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) 
         status=run.cell.status,
         artifacts=folders,
         fingerprints=fingerprints,
-        missing=None if folders["evaluation"] else _reason(run, folders, reasons),
+        missing=None if folders["evaluation"] else _reason(run, folders, reasons, store=store),
     )
 
 
-def _reason(run: Run, folders: Mapping[str, Path | None], reasons: Mapping[str, str]) -> str:
-    for role, job in run.jobs.items():
-        if folders[role] is None and job.fingerprint in reasons:
-            return reasons[job.fingerprint]
+def _reason(
+    run: Run, folders: Mapping[str, Path | None], reasons: Mapping[str, str], *, store: Store
+) -> str:
+    job = run.jobs["evaluation"]
+    if store.artifact(job.stage, job.fingerprint).exists():
+        return f"artifacts/{job.stage}/{job.fingerprint} is damaged; remove it and run again"
+    for role, other in run.jobs.items():
+        if folders[role] is None and other.fingerprint in reasons:
+            return reasons[other.fingerprint]
     return NOT_RUN
 
 

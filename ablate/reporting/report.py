@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.errors import SurroundingsError
 from ablate.reporting.document import Document, document_of
 from ablate.reporting.frames import effects_frame
 from ablate.reporting.html import render_html
@@ -35,26 +37,41 @@ def build_report(study: StudyRecord, out: Path) -> ReportFiles:
     """Write the page, its Markdown, both CSV files, ``figures/`` and ``tables/`` into ``out``.
 
     Every file is replaced whole, so a reader never sees half of one. A partial study gives a
-    partial report that says so. The same artifacts give the same bytes.
+    partial report that says so. The same artifacts give the same bytes. Raises SurroundingsError
+    where ``out`` cannot be written.
     """
     found = analyse(study)
     document = document_of(found)
-    out.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
+    contents = _contents(found, document)
     try:
-        names = _write(found, document, partial)
-        for name in names:
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(partial / name, out / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _write(contents, out)
+    except OSError as error:
+        raise SurroundingsError(
+            f"{out}: the report cannot be written ({error.strerror}). Mend that, or name another "
+            "folder with --reports."
+        ) from error
+    names = list(contents)
     figures = tuple(out / name for name in names if name.startswith("figures/"))
     tables = tuple(out / name for name in names if name.startswith("tables/"))
     html, markdown = out / "index.html", out / "report.md"
     return ReportFiles(html, markdown, out / "results.csv", out / "effects.csv", figures, tables)
 
 
-def _write(found: Findings, document: Document, folder: Path) -> list[str]:
+def _write(contents: Mapping[str, bytes], out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
+    try:
+        for name, content in contents.items():
+            (partial / name).parent.mkdir(exist_ok=True)
+            (partial / name).write_bytes(content)
+        for name in contents:
+            (out / name).parent.mkdir(exist_ok=True)
+            os.replace(partial / name, out / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _contents(found: Findings, document: Document) -> dict[str, bytes]:
     contents = {
         "index.html": render_html(document).encode(),
         "report.md": render_markdown(document).encode(),
@@ -67,7 +84,4 @@ def _write(found: Findings, document: Document, folder: Path) -> list[str]:
             contents[f"figures/{figure.name}.png"] = figure.png
         for table in section.tables:
             contents[f"tables/{table.name}.tex"] = latex_table(table).encode()
-    for name, content in contents.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(content)
-    return list(contents)
+    return contents

@@ -50,11 +50,11 @@ class Store:
         """Return the folder of an artifact, committed or not."""
         return self.root / "artifacts" / stage / fingerprint
 
-    def has(self, stage: str, fingerprint: str) -> bool:
-        """Tell whether an artifact is committed and every file has its size."""
+    def has(self, stage: str, fingerprint: str, *, hashes: bool = False) -> bool:
+        """Tell whether an artifact is committed and every file has its size (and content)."""
         manifest = self.manifest(stage, fingerprint)
         folder = self.artifact(stage, fingerprint)
-        return manifest is not None and damage(folder, manifest.files, hashes=False) is None
+        return manifest is not None and damage(folder, manifest.files, hashes=hashes) is None
 
     def manifest(self, stage: str, fingerprint: str) -> Manifest | None:
         """Return an artifact's record; None where it is missing or unreadable."""

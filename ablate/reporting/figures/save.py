@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ class Drawing:
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[Figure]:
     """Yield an empty figure (inches) under the house settings; no global state is left behind."""
-    with matplotlib.rc_context(dict(SETTINGS)):
+    with matplotlib.rc_context(dict(SETTINGS)), warnings.catch_warnings():
+        # A name may hold what the font lacks; the figure shows a box, the tables the name.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
