@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from ablate.errors import nearest
 from ablate.reporting import text
 from ablate.reporting.block_tables import duel_mean, wins_sentence
 from ablate.reporting.contrasts import Kind
@@ -31,8 +32,20 @@ def observed(found: Findings) -> list[str]:
         if rows:
             sentences.append(f"{name} on {text.label(found.study.primary)}: {_counts(rows)}.")
     if not sentences:
-        sentences = ["No pair of cells has finished yet, so nothing can be compared."]
+        sentences = _unmeasured(found) or [
+            "No pair of cells has finished yet, so nothing can be compared."
+        ]
     return sentences + _largest(found) + _duel(found) + _one_seed(found) + _partial(found)
+
+
+def _unmeasured(found: Findings) -> list[str]:
+    primary, measured = found.study.primary, found.evidence.metrics
+    if not measured or primary in measured:
+        return []
+    return [
+        f"No evaluation measured the primary metric {primary!r}, so nothing is compared; measured "
+        f"are {', '.join(measured)}.{nearest(primary, measured)} Correct analysis.primary."
+    ]
 
 
 def _counts(rows: Sequence[EffectRow]) -> str:

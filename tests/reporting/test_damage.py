@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from ablate.reporting.collect import study_record
 from ablate.reporting.figures.save import canvas, rendered
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.report import build_report
+from ablate.reporting.study_figures import analyse
+from ablate.reporting.summary import observed
 from ablate.spec.load import LoadedStudy, load_study
 from ablate.store.files import sha256
 from ablate.store.layout import Store
@@ -74,3 +77,12 @@ def test_a_letter_that_the_font_lacks_is_drawn_without_a_warning() -> None:
     with canvas(2, 1) as figure:
         figure.add_subplot(title="\N{PARTY POPPER}")
         assert rendered(figure, "x", title="", caption="", alt="").png
+
+
+def test_a_primary_metric_that_nothing_measured_is_named_with_the_nearest(
+    one_seed_study: StudyRecord,
+) -> None:
+    text = " ".join(observed(analyse(replace(one_seed_study, primary="avrage"))))
+    assert "No evaluation measured the primary metric 'avrage'" in text
+    assert "Did you mean 'average'? Correct analysis.primary." in text
+    assert "has finished yet" not in text
