@@ -78,7 +78,7 @@ def test_logs_of_a_cell_are_those_of_its_policy(folder):
 
 def test_an_unknown_cell_in_logs_is_named_with_the_nearest(folder):
     done = run("logs", "ai-fine, pp", cwd=folder)
-    assert done.returncode == 3
+    assert done.returncode == 2
     assert "Did you mean 'ai-fine, ppo'?" in done.stderr
 
 
