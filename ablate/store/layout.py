@@ -22,6 +22,9 @@ from ablate.store.manifest import Manifest, damage, read_manifest
 
 logger = logging.getLogger(__name__)
 
+ALWAYS_HASHED_BYTES = 64 << 20
+"""Artifacts up to this size are hashed before they are used again, in about a tenth of a second."""
+
 
 class Store:
     """Artifacts, attempts and studies below one folder, shared by any number of studies."""
@@ -63,6 +66,7 @@ class Store:
     def intact(self, stage: str, fingerprint: str, *, hashes: bool = False) -> Manifest | None:
         """Return the record of an artifact that is whole; move a damaged one to the trash.
 
+        Contents are compared up to `ALWAYS_HASHED_BYTES`, beyond that only with ``hashes``.
         A damaged artifact is a lost cache: it costs a recompute, never a wrong number.
         """
         folder = self.artifact(stage, fingerprint)
@@ -72,7 +76,8 @@ class Store:
         if manifest is None or (manifest.stage, manifest.fingerprint) != (stage, fingerprint):
             problem: str | None = "no readable manifest of its own"
         else:
-            problem = damage(folder, manifest.files, hashes=hashes)
+            size = sum(entry.size for entry in manifest.files.values())
+            problem = damage(folder, manifest.files, hashes=hashes or size <= ALWAYS_HASHED_BYTES)
         if problem is None:
             return manifest
         logger.warning("artifact %s-%s is damaged (%s); recomputing", stage, fingerprint, problem)

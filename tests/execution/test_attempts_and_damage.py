@@ -56,6 +56,16 @@ def test_changed_bytes_of_equal_length_are_found_by_hash(store: Store) -> None:
     assert not artifact(store, job).exists()
 
 
+def test_changed_bytes_of_equal_length_cost_a_recompute_and_no_wrong_number(store: Store) -> None:
+    job = pairs()
+    run(store, [job])
+    before = contents(store)
+    path = pairs_file(store, job)
+    path.write_bytes(b"x" * path.stat().st_size)
+    assert run(store, [job]).complete
+    assert contents(store) == before
+
+
 @pytest.mark.parametrize("damage", ["no manifest", "torn manifest", "missing file", "extra file"])
 def test_every_kind_of_damage_costs_a_recompute(store: Store, damage: str) -> None:
     job = pairs()
