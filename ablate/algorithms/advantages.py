@@ -18,7 +18,15 @@ class Advantages(NamedTuple):
     returns: Tensor  # (B, T), advantages + values; 0 where padded
 
 
-def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float) -> Advantages:
+def gae(
+    rewards: Tensor,
+    values: Tensor,
+    mask: Tensor,
+    *,
+    gamma: float,
+    lam: float,
+    bootstrap: Tensor | None = None,
+) -> Advantages:
     """Estimate advantages and returns, each (B, T): equations 11, 12 and 16 of arXiv:1506.02438.
 
     ``values[:, t]`` is the value of the state before token t. ``mask`` is 1 on real tokens, which
@@ -30,6 +38,9 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: flo
     rewards = rewards * mask
     following = torch.zeros_like(values)
     following[:, :-1] = values[:, 1:]
+    if bootstrap is not None:
+        last = mask.sum(dim=1, keepdim=True).long() - 1
+        following = following.scatter(1, last, bootstrap.to(following).unsqueeze(1))
     deltas = rewards + gamma * following - values  # (B, T)
     advantages = torch.zeros_like(deltas)
     running = torch.zeros_like(deltas[:, 0])

@@ -31,3 +31,13 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coef: float) -
     rewards = -kl_coef * kl * mask if kl_coef else torch.zeros_like(mask)
     last = mask.sum(dim=1).long() - 1  # (B,)
     return rewards.scatter_add(1, last.unsqueeze(1), scores.unsqueeze(1))
+
+
+def without_truncated(mask: Tensor, ended: Tensor) -> Tensor:
+    """Return the mask, (B, T), with completions that lack an end token taken out.
+
+    The overlong filtering of arXiv:2503.14476, section 3.4: a completion that was cut says nothing
+    about its policy, so it enters no loss, while its reward may still enter a baseline. A mean over
+    completions still counts it, a mean over tokens does not. An alternative to `end_rule`.
+    """
+    return mask * ended.to(mask.dtype).unsqueeze(1)
