@@ -72,6 +72,16 @@ def offset_dpo_loss(rewards: PairRewards, *, offset: Tensor | float) -> Tensor:
     return -F.logsigmoid(rewards.margin - offset)
 
 
+def score_gap_offset(chosen: Tensor, rejected: Tensor, *, scale: float) -> Tensor:
+    """Return ``scale`` times the log of the gap between two scores, shape (B,), for the offset.
+
+    The scaling that arXiv:2402.10571 settles on. Negative for gaps below 1, which then ask for
+    less than plain DPO; -inf for a tie, whose pair pulls nowhere; NaN where the rejected completion
+    scores higher: such a pair must be turned round or dropped before.
+    """
+    return scale * (chosen - rejected).log()
+
+
 def simpo_loss(rewards: PairRewards, *, beta: float, gamma_beta_ratio: float) -> Tensor:
     """Return the loss of each pair: equation 6 of arXiv:2405.14734.
 

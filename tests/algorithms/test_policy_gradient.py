@@ -7,7 +7,7 @@ import torch
 from ablate.algorithms.advantages import gae, masked_mean, whiten
 from ablate.algorithms.kl import adapted_kl_coef, kl_per_token
 from ablate.algorithms.ppo import Experience, policy_loss, value_loss
-from ablate.algorithms.token_rewards import end_rule, token_rewards
+from ablate.algorithms.token_rewards import end_rule, token_rewards, without_truncated
 
 ONE = torch.ones(1, 1)
 
@@ -96,6 +96,31 @@ def test_p4_values_and_rewards_after_the_end_do_not_leak() -> None:
     torch.testing.assert_close(padded.advantages[:, :2], short.advantages)
     assert padded.advantages[:, 2:].abs().sum().item() == 0.0
     assert padded.returns[:, 2:].abs().sum().item() == 0.0
+
+
+def test_p3_a_cut_completion_may_end_in_the_value_of_its_last_state() -> None:
+    rewards, values = torch.zeros(2, 3), torch.tensor([[0.5, 0.25, 9.0], [0.5, 0.25, 0.0]])
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    bootstrap = torch.tensor([2.0, 0.0])
+    estimate = gae(rewards, values, mask, gamma=0.5, lam=0.5, bootstrap=bootstrap)
+    # Row 0: delta_1 = 0.5 * 2 - 0.25 = 0.75 and on as in the example by hand.
+    torch.testing.assert_close(estimate.advantages[0], torch.tensor([-0.1875, 0.75, 0.0]))
+    terminal = gae(rewards, values, mask, gamma=0.5, lam=0.5)
+    torch.testing.assert_close(estimate.advantages[1], terminal.advantages[1])
+
+
+def test_p3_a_bootstrapped_return_is_the_discounted_value() -> None:
+    """One row as wide as the tensor: with lambda 1 the return is gamma^2 times the bootstrap."""
+    estimate = gae(
+        torch.zeros(1, 2), torch.randn(1, 2), torch.ones(1, 2),
+        gamma=0.5, lam=1.0, bootstrap=torch.tensor([8.0]),
+    )  # fmt: skip
+    torch.testing.assert_close(estimate.returns, torch.tensor([[2.0, 4.0]]))
+
+
+def test_p3_completions_that_were_cut_can_be_left_out() -> None:
+    mask = torch.tensor([[True, True], [True, False]])
+    assert without_truncated(mask, torch.tensor([True, False])).tolist() == [[1, 1], [0, 0]]
 
 
 def test_gae_without_discounts_is_the_return_minus_the_value() -> None:

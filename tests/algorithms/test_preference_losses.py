@@ -74,6 +74,14 @@ def test_r5_margin_stands_inside_the_sigmoid() -> None:
     torch.testing.assert_close(loss, torch.tensor([math.log(2)]))
 
 
+def test_r5_every_pair_may_have_its_own_margin() -> None:
+    chosen, rejected = torch.tensor([5.0, 5.0]), torch.tensor([3.0, 3.0])
+    margins = torch.tensor([2.0, 2.0 - math.log(3)])
+    # Differences minus margins: 0 and log 3.
+    loss = bradley_terry_loss(chosen, rejected, margin=margins)
+    torch.testing.assert_close(loss, torch.tensor([math.log(2), math.log(4 / 3)]))
+
+
 def test_r5_centering_adds_the_squared_sum_of_the_scores() -> None:
     plain = bradley_terry_loss(torch.tensor([2.0]), torch.tensor([1.0]))
     centred = bradley_terry_loss(torch.tensor([2.0]), torch.tensor([1.0]), centering_coef=0.01)
