@@ -64,11 +64,14 @@ def pad_index(index: Sequence[int]) -> Tensor:
 
 
 def layout(rows: Sequence[Row], device: torch.device) -> Layout:
-    """Lay the rows out for one forward pass; every prompt must hold a token."""
+    """Lay the rows out for one forward pass; every prompt must hold a token.
+
+    No rows give a row of padding and no tokens: a rank's part in a pass that others need.
+    """
     if any(len(prompt) == 0 for prompt, _ in rows):
         raise ValueError("every prompt needs a token: the first completion token follows a state")
-    width = padded_width(max(row_lengths(rows)))
-    ids = pad_ids([(*prompt, *completion) for prompt, completion in rows], width)
+    width = padded_width(max(row_lengths(rows), default=0))
+    ids = pad_ids([(*prompt, *completion) for prompt, completion in rows] or [()], width)
     before: list[int] = []
     tokens: list[int] = []
     last: list[int] = []

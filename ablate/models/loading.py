@@ -29,6 +29,7 @@ from ablate.models.backbone import body, refuse_unsupported, score_head, unwrapp
 from ablate.models.boundary import Boundary
 from ablate.models.gguf import load_gguf, locate
 from ablate.models.lora import merged
+from ablate.models.sharding import collected, first_place
 from ablate.spec.stages import ImportedModelConfig
 
 
@@ -96,7 +97,10 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
 
     ``generation_config.json`` names every end token and nothing that changes probabilities.
     """
-    plain: Any = merged(model)
+    whole = collected(model)
+    if whole is None:  # Rank 0 writes.
+        return
+    plain: Any = merged(whole)
     plain.config._name_or_path = ""
     if plain.can_generate():
         plain.generation_config = GenerationConfig(
@@ -171,7 +175,7 @@ def _prepared(model: Any, device: str) -> Any:
         tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
     # A padding index stops the gradient of its embedding, also where the end token has that id.
     model.get_input_embeddings().padding_idx = None
-    return model.to(device).eval()
+    return model.to(first_place(device)).eval()
 
 
 def _end_ids(model: Any, tokenizer: Any) -> set[int]:

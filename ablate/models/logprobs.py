@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ablate.models.backbone import device_of, hidden_states, score_head, vocabulary_head
-from ablate.models.batching import MAX_TOKENS, Layout, layout, length_buckets, row_lengths
+from ablate.models.batching import Layout, layout, length_buckets, row_lengths
 from ablate.models.boundary import Row
+from ablate.models.ranks import own, pooled
+from ablate.models.sharding import even, inside, recording, spread
 
 HEAD_ELEMENTS = 1 << 26
 """Logits computed at once (256 MiB in fp32); more are recomputed in the backward pass."""
@@ -53,7 +55,7 @@ def completion_logprobs(
     def evaluate(batch: Layout) -> tuple[Tensor, ...]:
         return (_statistics(model, batch, temperature=temperature, entropy=False)[0],)
 
-    (logprobs,) = _per_token(rows, evaluate, device_of(model), grad=grad, micro_batch=micro_batch)
+    (logprobs,) = _per_token(model, rows, evaluate, grad=grad, micro_batch=micro_batch)
     return TokenLogprobs(logprobs, completion_mask(rows, logprobs.device))
 
 
@@ -70,9 +72,7 @@ def completion_statistics(
     def evaluate(batch: Layout) -> tuple[Tensor, ...]:
         return _statistics(model, batch, temperature=temperature, entropy=True)
 
-    logprobs, entropy = _per_token(
-        rows, evaluate, device_of(model), grad=grad, micro_batch=micro_batch
-    )
+    logprobs, entropy = _per_token(model, rows, evaluate, grad=grad, micro_batch=micro_batch)
     return TokenStatistics(logprobs, entropy, completion_mask(rows, logprobs.device))
 
 
@@ -90,18 +90,21 @@ def completion_scores(
     """
     if any(len(completion) == 0 for _, completion in rows):
         raise ValueError("an empty completion has no last token to score")
-    device = device_of(reward_model)
+    device = device_of(spread(reward_model))
     order: list[int] = []
     parts: list[Tensor] = []
-    with torch.inference_mode(not grad):
-        for batch in length_buckets(row_lengths(rows), max_rows=micro_batch):
+
+    def evaluate(batch: Layout) -> Tensor:
+        return _scalars(reward_model, batch, batch.last)
+
+    with recording(reward_model, grad=grad):
+        for batch in _batches(rows, grad=grad, max_rows=micro_batch):
             place = layout([rows[row] for row in batch], device)
-            scores = _scalars(reward_model, place, place.last)
-            parts.append(scores[: len(batch)])
+            parts.append(inside(reward_model, evaluate, place)[: len(batch)])
             order.extend(batch)
     if not parts:
         return torch.zeros(0, device=device)
-    return _scatter(torch.cat(parts), order, len(rows))
+    return _scatter(torch.cat(parts), order, len(rows), grad=grad)
 
 
 def token_values(
@@ -116,9 +119,7 @@ def token_values(
     def evaluate(batch: Layout) -> tuple[Tensor, ...]:
         return (_scalars(value_model, batch, batch.before)[: batch.n_tokens],)
 
-    (values,) = _per_token(
-        rows, evaluate, device_of(value_model), grad=grad, micro_batch=micro_batch
-    )
+    (values,) = _per_token(value_model, rows, evaluate, grad=grad, micro_batch=micro_batch)
     return values
 
 
@@ -130,33 +131,44 @@ def completion_mask(rows: Sequence[Row], device: torch.device | None = None) -> 
 
 
 def _per_token(
+    model: nn.Module,
     rows: Sequence[Row],
     evaluate: Callable[[Layout], tuple[Tensor, ...]],
-    device: torch.device,
     *,
     grad: bool,
     micro_batch: int | None,
 ) -> list[Tensor]:
     """Evaluate rows in batches of similar length; put the results back in order, (B, T) each."""
+    device = device_of(spread(model))
     width = max((len(completion) for _, completion in rows), default=0)
     cells: list[int] = []
     parts: list[tuple[Tensor, ...]] = []
-    with torch.inference_mode(not grad):
-        for batch in length_buckets(row_lengths(rows), max_rows=micro_batch, max_tokens=MAX_TOKENS):
-            parts.append(evaluate(layout([rows[row] for row in batch], device)))
+    with recording(model, grad=grad):
+        for batch in _batches(rows, grad=grad, max_rows=micro_batch):
+            place = layout([rows[row] for row in batch], device)
+            parts.append(inside(model, evaluate, place))
             for row in batch:
                 cells.extend(range(row * width, row * width + len(rows[row][1])))
     # Outside of inference mode, so that a loss may save the result for its backward pass.
     return [
-        _scatter(torch.cat(column), cells, len(rows) * width).view(len(rows), width)
+        _scatter(torch.cat(column), cells, len(rows) * width, grad=grad).view(len(rows), width)
         for column in zip(*parts, strict=True)
     ]
 
 
-def _scatter(values: Tensor, cells: Sequence[int], size: int) -> Tensor:
+def _batches(rows: Sequence[Row], *, grad: bool, max_rows: int | None) -> list[list[int]]:
+    """Return the row numbers of each forward pass of this rank: all rows where there is one."""
+    numbers = range(len(rows))
+    mine = list(numbers) if grad else own(numbers)
+    lengths = row_lengths([rows[row] for row in mine])
+    return even([[mine[i] for i in batch] for batch in length_buckets(lengths, max_rows=max_rows)])
+
+
+def _scatter(values: Tensor, cells: Sequence[int], size: int, *, grad: bool) -> Tensor:
     index = torch.tensor(cells, dtype=torch.long, device=values.device)
     empty = torch.zeros(size, dtype=values.dtype, device=values.device)
-    return empty.index_copy(0, index, values)
+    filled = empty.index_copy(0, index, values)
+    return filled if grad else pooled(filled)
 
 
 def _scalars(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:

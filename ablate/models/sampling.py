@@ -20,6 +20,8 @@ from ablate.models.backbone import body, device_of, unwrapped, vocabulary_head
 from ablate.models.batching import ALIGN, pad_ids, pad_index, round_up
 from ablate.models.boundary import Boundary
 from ablate.models.cache import CAPACITY_ALIGN, SlotCache
+from ablate.models.ranks import own, together
+from ablate.models.sharding import inside, recording, spread, unsharded
 from ablate.models.uniforms import inverse_cdf, uniforms
 
 PREFILL_TOKENS = 8192
@@ -81,17 +83,28 @@ def sample(
     if params.max_new_tokens < 1:
         raise ValueError(f"max_new_tokens: {params.max_new_tokens}; at least 1 is needed")
     _check_context(model, requests, params)
-    with torch.inference_mode():
-        rollout = _Rollout(model, boundary, requests, params)
-        rollout.run()
-    # Clones made here are ordinary tensors: a loss may save them for its backward pass.
-    logprobs = rollout.logprobs.cpu().clone()
-    counts = rollout.counts.tolist()
-    completions = []
-    for row, tokens in enumerate(rollout.tokens[: len(requests)].tolist()):
-        kept = tuple(tokens[: counts[row]])
-        ended = kept[-1] in boundary.end_ids
-        completions.append(Completion(kept, logprobs[row, : len(kept)].clone(), ended))
+    with unsharded(spread(model)), recording(model, grad=False):
+        mine = inside(model, _sample, model, boundary, own(requests), params)
+    return together(mine)
+
+
+def _sample(
+    model: nn.Module, boundary: Boundary, requests: Sequence[Request], params: SamplingParams
+) -> list[Completion]:
+    """Return the completions of the requests that this rank decodes."""
+    if not requests:
+        return []
+    rollout = _Rollout(model, boundary, requests, params)
+    rollout.run()
+    # Clones made outside of inference mode are ordinary tensors, which a loss may save.
+    with torch.inference_mode(False):
+        logprobs = rollout.logprobs.cpu().clone()
+        counts = rollout.counts.tolist()
+        completions = []
+        for row, tokens in enumerate(rollout.tokens[: len(requests)].tolist()):
+            kept = tuple(tokens[: counts[row]])
+            ended = kept[-1] in boundary.end_ids
+            completions.append(Completion(kept, logprobs[row, : len(kept)].clone(), ended))
     return completions
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from ablate.models.ranks import world_size
 from ablate.store.workspace import Workspace
 
 OPTIMIZER = "adamw-fused"
@@ -26,11 +27,14 @@ def autocast(device: str) -> AbstractContextManager[object]:
     """
     if device == "cpu":
         return nullcontext()
-    return torch.autocast(device, dtype=torch.bfloat16)
+    # Blocks of a sharded model are gathered in bf16; a cache of casts would hold the whole model.
+    return torch.autocast(device, dtype=torch.bfloat16, cache_enabled=world_size() == 1)
 
 
 def record_numerics(workspace: Workspace, device: str, micro_batch_size: int | None) -> None:
     """Keep what rounding depends on besides the machine."""
+    if world_size() > 1:
+        workspace.numerics["ranks"] = world_size()
     workspace.numerics.update(
         device=device,
         dtype="float32" if device == "cpu" else "bfloat16-autocast",

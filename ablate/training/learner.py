@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ablate.errors import StageError
+from ablate.models.ranks import apart, totals
+from ablate.models.sharding import number, spread_like, whole
 from ablate.spec.stages import TrainingConfig
 from ablate.training.schedule import LearningRate
 from ablate.training.trainable import Trainable
@@ -23,6 +25,13 @@ class Share:
     loss: Tensor  # scalar with a graph
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     """Scalars without a graph, each already divided by the whole step's denominator."""
+
+    def times(self, weight: float) -> Share:
+        """Return the share with everything in it multiplied: by 0 where it only keeps pace."""
+        if weight == 1.0:
+            return self
+        metrics = {name: value * weight for name, value in self.metrics.items()}
+        return Share(self.loss * weight, metrics)
 
 
 @dataclass(frozen=True)
@@ -87,15 +96,15 @@ class Learner:
         StageError (``non_finite_loss``) before a step that would spoil the weights.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        totals: dict[str, Tensor] = {}
-        with self.trainable.noise(self.step):
+        sums: dict[str, Tensor] = {}
+        with self.trainable.noise(self.step), apart():
             for share in shares:
                 torch.autograd.backward(share.loss)
                 for name, value in {"loss": share.loss.detach(), **share.metrics}.items():
-                    totals[name] = totals[name] + value if name in totals else value
+                    sums[name] = sums[name] + value if name in sums else value
         norm = nn.utils.clip_grad_norm_(self.weights.values(), self.settings.max_grad_norm)
-        measured = {name: value.item() for name, value in totals.items()}
-        measured["grad_norm"] = norm.item()
+        measured = totals(sums)
+        measured["grad_norm"] = number(norm)
         self._refuse_non_finite(measured)
         measured["learning_rate"] = self.settings.rate.at(self.step)
         for group in self.optimizer.param_groups:
@@ -105,16 +114,30 @@ class Learner:
         return measured
 
     def state(self) -> dict[str, Any]:
-        """Return all that an exact resume needs: weights, moments, schedule position."""
-        weights = {name: weight.detach() for name, weight in self.weights.items()}
-        return {"weights": weights, "optimizer": self.optimizer.state_dict(), "step": self.step}
+        """Return all that an exact resume needs: weights, moments, schedule position.
+
+        Of sharded weights it is whole on rank 0 and empty elsewhere, so that any number of ranks
+        can go on from it.
+        """
+        weights = {name: whole(weight) for name, weight in self.weights.items()}
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {
+            index: {name: whole(value) for name, value in moments.items()}
+            for index, moments in optimizer["state"].items()
+        }
+        return {"weights": weights, "optimizer": optimizer, "step": self.step}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state; weights are copied into the tensors that exist, which are aligned."""
         with torch.no_grad():
             for name, weight in self.weights.items():
-                weight.copy_(state["weights"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+                weight.copy_(spread_like(state["weights"][name], weight))
+        weights = list(self.weights.values())
+        moments = {
+            index: {name: spread_like(value, weights[index]) for name, value in of_weight.items()}
+            for index, of_weight in state["optimizer"]["state"].items()
+        }
+        self.optimizer.load_state_dict({**state["optimizer"], "state": moments})
         self.step = state["step"]
 
     def _refuse_non_finite(self, measured: Mapping[str, float]) -> None:

@@ -11,7 +11,7 @@ from ablate.spec.stages import TrainingConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import autocast, record_numerics
 from ablate.training.learner import Learner, Share
-from ablate.training.order import chunks
+from ablate.training.order import turns
 
 SUMMARY = "summary.json"
 
@@ -74,10 +74,10 @@ def train(
 
 def _shares(objective: Objective, batch: Sequence[int], pace: Pace) -> Iterator[Share]:
     weight = objective.weight(batch)
-    for micro in chunks(batch, pace.micro_batch_size or len(batch)):
+    for turn in turns(batch, pace.micro_batch_size):
         with autocast(pace.device):
-            share = objective.share(micro, weight)
-        yield share
+            share = objective.share(turn.rows, weight)
+        yield share.times(turn.weight)
 
 
 def write_summary(workspace: Workspace, **values: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from ablate.models.ranks import rank, world_size
 from ablate.training.streams import permutation
 
 BUCKET_BATCHES = 24
@@ -32,6 +34,26 @@ def bucketed_batches(
 def chunks(items: Sequence[int], size: int) -> list[list[int]]:
     """Cut a sequence into lists of ``size``; the last may be shorter."""
     return [list(items[i : i + size]) for i in range(0, len(items), size)]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Some rows of an optimizer step that go through the model together."""
+
+    rows: list[int]
+    weight: float
+    """What their share counts: 0 where this rank has no row left and the others have."""
+
+
+def turns(rows: Sequence[int], size: int | None) -> list[Turn]:
+    """Cut this rank's part of an optimizer step's rows into micro-batches; None takes all at once.
+
+    Every rank takes equally many turns, because gradients are summed while they are computed.
+    """
+    per_rank = -(-len(rows) // world_size())
+    mine = chunks(rows[rank() :: world_size()], size or per_rank)
+    missing = -(-per_rank // (size or per_rank)) - len(mine)
+    return [Turn(part, 1.0) for part in mine] + [Turn([rows[0]], 0.0) for _ in range(missing)]
 
 
 def cycled(n: int, start: int, count: int, *, seed: int) -> list[int]:

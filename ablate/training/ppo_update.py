@@ -12,11 +12,12 @@ from ablate.algorithms.advantages import whiten
 from ablate.algorithms.ppo import Experience, policy_loss, value_loss
 from ablate.models.boundary import Row
 from ablate.models.logprobs import completion_logprobs, token_values
+from ablate.models.ranks import largest
 from ablate.spec.stages import PpoConfig
 from ablate.training.device import autocast
 from ablate.training.experience import Inputs, build_experience
 from ablate.training.learner import Learner, Share, settings_of
-from ablate.training.order import chunks
+from ablate.training.order import chunks, turns
 from ablate.training.rollouts import logprob_temperature
 from ablate.training.streams import permutation
 from ablate.training.trainable import Trainable
@@ -135,14 +136,14 @@ class PpoUpdate:
         deviations: list[Tensor] = []
         policy = self.policy_learner.update(self._policy_shares(rows, old, total, deviations))
         if metrics.steps == 0:
-            metrics.deviation = max(deviation.item() for deviation in deviations)
+            metrics.deviation = largest(max(deviation.item() for deviation in deviations))
         value = self.value_learner.update(self._value_shares(rows, old, total))
         metrics.add(policy, value)
 
     def _policy_shares(
         self, rows: Sequence[Row], old: Experience, total: float, deviations: list[Tensor]
     ) -> Iterator[Share]:
-        for micro, past in self._micro_batches(rows, old):
+        for micro, past, weight in self._micro_batches(rows, old):
             objective = policy_loss(
                 self.logprobs(micro, grad=True),
                 past,
@@ -150,24 +151,25 @@ class PpoUpdate:
                 total_tokens=total,
             )
             deviations.append((objective.ratio - 1.0).abs().max())
-            yield Share(objective.loss, {"clip_fraction": objective.clipped.sum() / total})
+            clipped = {"clip_fraction": objective.clipped.sum() / total}
+            yield Share(objective.loss, clipped).times(weight)
 
     def _value_shares(self, rows: Sequence[Row], old: Experience, total: float) -> Iterator[Share]:
-        for micro, past in self._micro_batches(rows, old):
+        for micro, past, weight in self._micro_batches(rows, old):
             loss = value_loss(
                 self.values(micro, grad=True),
                 past,
                 clip=self.config.value_clip,
                 total_tokens=total,
             )
-            yield Share(self.config.value_coef * loss, {"value_loss": loss.detach()})
+            share = Share(self.config.value_coef * loss, {"value_loss": loss.detach()})
+            yield share.times(weight)
 
     def _micro_batches(
         self, rows: Sequence[Row], old: Experience
-    ) -> Iterator[tuple[list[Row], Experience]]:
-        positions = range(len(rows))
-        for micro in chunks(positions, self.config.micro_batch_size or len(rows)):
-            yield [rows[i] for i in micro], part(old, micro)
+    ) -> Iterator[tuple[list[Row], Experience, float]]:
+        for turn in turns(range(len(rows)), self.config.micro_batch_size):
+            yield [rows[i] for i in turn.rows], part(old, turn.rows), turn.weight
 
 
 def part(experience: Experience, rows: Sequence[int]) -> Experience:

@@ -10,6 +10,8 @@ from torch import nn
 
 from ablate.models.loading import LoadedModel
 from ablate.models.lora import apply_lora
+from ablate.models.ranks import rank
+from ablate.models.sharding import spread
 from ablate.spec.stages import LoraConfig
 from ablate.training.streams import derived_seed
 
@@ -22,6 +24,7 @@ class Trainable:
         self.model: nn.Module = loaded.model.requires_grad_(True)
         if lora is not None:
             self.model = apply_lora(self.model, lora, seed=derived_seed(seed, "lora"))
+        spread(self.model)
         self.seed = seed
         self.dropouts = _adapter_dropouts(self.model)
 
@@ -36,7 +39,9 @@ class Trainable:
             yield
             return
         with torch.random.fork_rng():
-            torch.manual_seed(derived_seed(self.seed, "dropout", step))
+            # Ranks have rows of their own, so they need noise of their own.
+            ranks = (rank(),) if rank() else ()
+            torch.manual_seed(derived_seed(self.seed, "dropout", step, *ranks))
             for module in self.dropouts:
                 module.train()
             try:
