@@ -80,19 +80,30 @@ def token_clipped_loss(
 
 
 def kl_loss(
-    logprobs: Tensor, reference: Tensor, *, weights: Tensor, estimator: KlEstimator
+    logprobs: Tensor,
+    reference: Tensor,
+    *,
+    weights: Tensor,
+    estimator: KlEstimator,
+    sampled: Tensor | None = None,
 ) -> Tensor:
     """Return the weighted KL estimate of the sampled tokens as a loss, a scalar in nats.
 
     Equation 4 of arXiv:2402.03300 is k3. On-policy its expected gradient is that of
     KL(reference || policy); k2's is that of KL(policy || reference), and k1's is 0 (the effect of a
-    token on later ones aside). Log-probabilities and weights have shape (B, T).
+    token on later ones aside). With the log-probabilities of the policy that ``sampled``, each
+    estimate is multiplied by the token's ratio, gradient included, which makes k1's and k3's that
+    of KL(policy || reference) too, also off-policy (arXiv:2512.02556; TRL's default for GRPO, not
+    the GRPO paper's). Log-probabilities and weights have shape (B, T).
     """
     # Padding is cut out before exp, where a large difference would turn 0 * inf into NaN.
     real = weights != 0
-    zero = torch.zeros_like(logprobs)
-    logprobs, reference = torch.where(real, logprobs, zero), torch.where(real, reference, zero)
-    return (kl_per_token(logprobs, reference, estimator=estimator) * weights).sum()
+    logprobs, reference = torch.where(real, logprobs, 0.0), torch.where(real, reference, 0.0)
+    estimates = kl_per_token(logprobs, reference, estimator=estimator)
+    if sampled is not None:
+        logratio = logprobs - torch.where(real, sampled, 0.0)
+        estimates = estimates * logratio.clamp(-LOGRATIO_LIMIT, LOGRATIO_LIMIT).exp()
+    return (estimates * weights).sum()
 
 
 def token_weights(mask: Tensor, *, rule: Normalization, totals: StepTotals) -> Tensor:

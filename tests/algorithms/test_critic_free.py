@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ablate.algorithms.kl import KlEstimator
 from ablate.algorithms.policy_gradient import (
     Normalization,
     Samples,
@@ -46,7 +47,13 @@ def penalty(logprobs: Tensor, samples: Samples) -> Tensor:
     return kl_loss(logprobs, samples.logprobs - 0.3, weights=weights(samples.mask), estimator="k3")
 
 
-every_loss = pytest.mark.parametrize("loss", [reinforce, sequence, token, penalty])
+def weighed_penalty(logprobs: Tensor, samples: Samples) -> Tensor:
+    held = samples.logprobs - 0.3
+    share = weights(samples.mask)
+    return kl_loss(logprobs, held, weights=share, estimator="k3", sampled=samples.logprobs)
+
+
+every_loss = pytest.mark.parametrize("loss", [reinforce, sequence, token, penalty, weighed_penalty])
 
 
 def gradient(loss: Loss, logprobs: Tensor, samples: Samples) -> Tensor:
@@ -84,7 +91,7 @@ def test_a_step_raises_what_was_better_and_lowers_what_was_worse(loss: Loss) -> 
     torch.testing.assert_close(found.sign(), signs)
 
 
-@pytest.mark.parametrize("loss", [sequence, token, penalty])
+@pytest.mark.parametrize("loss", [sequence, token, penalty, weighed_penalty])
 def test_a_masked_completion_moves_nothing_and_still_counts_in_the_mean(loss: Loss) -> None:
     mask = MASK.clone()
     mask[1] = 0.0
@@ -161,7 +168,7 @@ def test_l7_k3_as_a_loss_is_the_mean_of_its_estimates() -> None:
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 def test_l7_expected_gradients_of_kl_losses_are_those_of_known_divergences(
-    estimator: str,
+    estimator: KlEstimator,
 ) -> None:
     """Over all tokens weighed by the policy's own, held probability: no divergence for k1,
     KL(policy || reference) for k2, KL(reference || policy) for k3."""
@@ -174,6 +181,23 @@ def test_l7_expected_gradients_of_kl_losses_are_those_of_known_divergences(
         "k3": (reference.exp() * (reference - policy)).sum(),
     }[estimator]
     loss = kl_loss(policy, reference, weights=policy.detach().exp(), estimator=estimator)
+    (found,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    (expected,) = torch.autograd.grad(exact, logits)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k3"])
+def test_l7_weighed_by_the_ratio_unbiased_estimates_have_the_gradient_of_the_divergence(
+    estimator: KlEstimator,
+) -> None:
+    """Over the tokens of another policy, both value and gradient are KL(policy || reference)'s."""
+    logits = torch.tensor([[0.3, -1.0, 0.8]], requires_grad=True)
+    sampled = torch.tensor([[0.9, 0.2, -0.4]]).log_softmax(dim=1)
+    reference = torch.tensor([[-0.5, 0.4, 0.1]]).log_softmax(dim=1)
+    policy = logits.log_softmax(dim=1)
+    exact = (policy.exp() * (policy - reference)).sum()
+    loss = kl_loss(policy, reference, weights=sampled.exp(), estimator=estimator, sampled=sampled)
+    torch.testing.assert_close(loss, exact)
     (found,) = torch.autograd.grad(loss, logits, retain_graph=True)
     (expected,) = torch.autograd.grad(exact, logits)
     torch.testing.assert_close(found, expected)
