@@ -18,6 +18,7 @@ from training_toys import Toy
 
 from ablate.algorithms import pairwise
 from ablate.algorithms.baselines import group_relative_advantages, leave_one_out_advantages
+from ablate.algorithms.bradley_terry import bradley_terry_loss
 from ablate.algorithms.dpo import PairLogprobs, dpo_loss, implicit_rewards
 from ablate.algorithms.kto import kl_baseline, kto_loss, mismatched
 from ablate.algorithms.policy_gradient import (
@@ -31,8 +32,8 @@ from ablate.algorithms.policy_gradient import (
 )
 from ablate.data.preferences import read_pairs
 from ablate.models.boundary import Row
-from ablate.models.loading import load_policy
-from ablate.models.logprobs import completion_logprobs, completion_mask
+from ablate.models.loading import load_policy, load_reward_model
+from ablate.models.logprobs import completion_logprobs, completion_mask, completion_scores
 from ablate.training.examples import PairRows, pair_rows
 
 trl = pytest.importorskip("trl")
@@ -72,7 +73,11 @@ def rows(toy: Toy, policy: Any) -> PairRows:
 def made_trainer(name: str, folder: Path, policy: Any, *, config: Any = None, **fields: Any) -> Any:
     """Make a trainer whose data set holds one example; batches are handed to it by the tests."""
     row = {"prompt": "a", "chosen": " b", "rejected": " c", "completion": " b", "label": True}
-    columns = {"DPO": ["prompt", "chosen", "rejected"], "KTO": ["prompt", "completion", "label"]}
+    columns = {
+        "DPO": ["prompt", "chosen", "rejected"],
+        "Reward": ["prompt", "chosen", "rejected"],
+        "KTO": ["prompt", "completion", "label"],
+    }
     settings = getattr(trl, f"{name}Config")(output_dir=str(folder), **SETTINGS, **(config or {}))
     return getattr(trl, f"{name}Trainer")(
         model=policy.model,
@@ -181,6 +186,25 @@ def test_simpo_equals_trl() -> None:
     theirs, *_ = CPOTrainer.cpo_loss(settings, *sides)
     rewards = implicit_rewards(sides, pairwise.no_reference(sides), beta=2.0)
     assert_same_slopes(pairwise.simpo_loss(rewards, beta=2.0, gamma_beta_ratio=0.7), theirs, sides)
+
+
+def test_a_margin_for_each_pair_equals_trl(toy: Toy, tmp_path: Path, rows: PairRows) -> None:
+    scorer = load_reward_model(toy.artifacts["reward_model"] / "model")
+    config = {"center_rewards_coefficient": 0.01}
+    trainer = made_trainer("Reward", tmp_path, scorer, config=config)
+    margins = torch.linspace(-1.0, 3.0, len(PAIRS))
+    batch = [
+        {
+            "chosen_ids": list(rows.chosen[i].prompt + rows.chosen[i].completion),
+            "rejected_ids": list(rows.rejected[i].prompt + rows.rejected[i].completion),
+            "margin": margins[i].item(),
+        }
+        for i in PAIRS
+    ]
+    theirs = trainer.compute_loss(trainer.model, trainer.data_collator(batch))
+    scores = completion_scores(scorer.model.eval(), rows.of(PAIRS), grad=True)
+    ours = bradley_terry_loss(*scores.chunk(2), margin=margins, centering_coef=0.01)
+    assert_same(ours.mean(), theirs, scorer.model)
 
 
 @pytest.mark.parametrize("exchanged", [False, True])
