@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,13 @@ class Stop:
         self.asked = True
 
 
-def run_attempt(folder: Path) -> int:
-    """Run the attempt in ``folder`` to its end; return the exit status of the process."""
+def run_attempt(
+    folder: Path, run: Callable[[Workspace, Mapping[str, Any]], None] | None = None
+) -> int:
+    """Run the attempt in ``folder`` to its end; return the exit status of the process.
+
+    ``run`` takes the place of `run_stage` where several processes run the stage together.
+    """
     attempt = Attempt(folder)
     request = attempt.request()
     if request is None:
@@ -69,8 +74,8 @@ def run_attempt(folder: Path) -> int:
         heart = Heart(
             attempt, every_seconds=request["beat_seconds"], stale_seconds=request["stale_seconds"]
         )
-        workspace = _workspace(attempt, request, heart=heart, stop=stop)
-        _run_stage(workspace, request)
+        workspace = open_workspace(attempt, request, report=_reporter(attempt, heart, stop=stop))
+        (run or run_stage)(workspace, request)
         record |= {"status": "ok", "failure": None, "files": _seal(workspace.output)}
     except BaseException as error:  # A job's failure must not end the study.
         traceback.print_exc()
@@ -105,15 +110,8 @@ def _peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in kibibytes.
 
 
-def _workspace(
-    attempt: Attempt, request: Mapping[str, Any], *, heart: Heart, stop: Stop
-) -> Workspace:
-    store = Store(attempt.root)
-    config = CONFIG_CLASSES[request["config_class"]].model_validate(request["config"])
-    inputs = request["inputs"]
-    upstream = {role: item["fingerprint"] for role, item in inputs.items()}
-    if (found := fingerprint(request["stage"], config, upstream)) != request["fingerprint"]:
-        raise RuntimeError(f"the request describes job {found}, not {request['fingerprint']}")
+def _reporter(attempt: Attempt, heart: Heart, *, stop: Stop) -> Callable[[Mapping[str, Any]], None]:
+    """Return what takes a stage's events: progress to the heartbeat, others to the event file."""
 
     def report(event: Mapping[str, Any]) -> None:
         if event.get("event") == "progress":
@@ -124,6 +122,19 @@ def _workspace(
         if event.get("event") == "checkpoint" and stop.asked:
             raise StageError("stopped after a checkpoint, as asked", kind="preempted")
 
+    return report
+
+
+def open_workspace(
+    attempt: Attempt, request: Mapping[str, Any], *, report: Callable[[Mapping[str, Any]], None]
+) -> Workspace:
+    """Return what a stage sees of the attempt; refuse a request that describes another job."""
+    store = Store(attempt.root)
+    config = CONFIG_CLASSES[request["config_class"]].model_validate(request["config"])
+    inputs = request["inputs"]
+    upstream = {role: item["fingerprint"] for role, item in inputs.items()}
+    if (found := fingerprint(request["stage"], config, upstream)) != request["fingerprint"]:
+        raise RuntimeError(f"the request describes job {found}, not {request['fingerprint']}")
     return Workspace(
         stage=request["stage"],
         config=config,
@@ -138,7 +149,8 @@ def _workspace(
     )
 
 
-def _run_stage(workspace: Workspace, request: Mapping[str, Any]) -> None:
+def run_stage(workspace: Workspace, request: Mapping[str, Any]) -> None:
+    """Run the function that the request names, global generators seeded."""
     run = load_entry_point(request["entry"])
     _seed_globals(workspace.fingerprint, request["threads"])
     workspace.report({"event": "started", "pid": os.getpid()})
