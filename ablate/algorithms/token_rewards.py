@@ -33,6 +33,16 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coef: float) -
     return rewards.scatter_add(1, last.unsqueeze(1), scores.unsqueeze(1))
 
 
+def sequence_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coef: float) -> Tensor:
+    """Return the reward of each completion as one action, shape (B,).
+
+    The sum of its `token_rewards`: equation 2 of arXiv:2203.02155 as it stands there, and the
+    reward of RLOO (arXiv:2402.14740). With k1 its policy gradient is that of the score minus the
+    sequence's KL, with k2 and k3 it is not.
+    """
+    return token_rewards(scores, kl, mask, kl_coef=kl_coef).sum(dim=1)
+
+
 def without_truncated(mask: Tensor, ended: Tensor) -> Tensor:
     """Return the mask, (B, T), with completions that lack an end token taken out.
 

@@ -7,7 +7,12 @@ import torch
 from ablate.algorithms.advantages import gae, masked_mean, whiten
 from ablate.algorithms.kl import adapted_kl_coef, kl_per_token
 from ablate.algorithms.ppo import Experience, policy_loss, value_loss
-from ablate.algorithms.token_rewards import end_rule, token_rewards, without_truncated
+from ablate.algorithms.token_rewards import (
+    end_rule,
+    sequence_rewards,
+    token_rewards,
+    without_truncated,
+)
 
 ONE = torch.ones(1, 1)
 
@@ -54,6 +59,13 @@ def test_p1_the_score_lands_on_the_last_real_token() -> None:
     rewards = token_rewards(torch.tensor([10.0, 20.0]), kl, mask, kl_coef=0.1)
     expected = torch.tensor([[-0.05, 9.9, 0.0], [0.0, 0.0, 19.8]])
     torch.testing.assert_close(rewards, expected)
+
+
+def test_l7_a_completion_as_one_action_pays_for_the_sum_of_its_tokens() -> None:
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    kl = torch.tensor([[0.5, 1.0, 77.0], [0.0, 0.0, 2.0]])
+    rewards = sequence_rewards(torch.tensor([10.0, 20.0]), kl, mask, kl_coef=0.1)
+    torch.testing.assert_close(rewards, torch.tensor([9.85, 19.8]))
 
 
 def test_without_a_kl_price_even_an_infinite_divergence_costs_nothing() -> None:
