@@ -12,9 +12,10 @@ from typing import Any, TextIO
 from ablate.cli.output import duration, use_colour
 from ablate.execution.failures import Failure
 from ablate.execution.listener import Listener
-from ablate.plan.build import Plan, job_size
+from ablate.plan.build import Plan
 from ablate.plan.estimate import Estimator, Measured, job_kind, model_of, wall_seconds
 from ablate.plan.job import Job
+from ablate.plan.size import job_size
 from ablate.store.manifest import Manifest
 
 REDRAW_SECONDS = 0.5

@@ -14,7 +14,8 @@ from ablate.spec.grid import name_prefix
 from ablate.spec.load import LoadedStudy, study_error
 from ablate.spec.names import Files
 from ablate.spec.problems import Place, Problem
-from ablate.spec.resolve import Recipe, Resolver, Start, UnresolvedError
+from ablate.spec.recipes import Recipe, Start, UnresolvedError
+from ablate.spec.resolve import Resolver
 from ablate.spec.source import Source
 from ablate.spec.study import Study
 from ablate.spec.usage import reaches_row
@@ -70,7 +71,7 @@ class _Expansion:
 
     def __init__(self, study: Study, design: Design, files: Files) -> None:
         self.study, self.design = study, design
-        self.resolver = Resolver(files)
+        self.resolver = Resolver(files, study.match.budget if study.match else None)
         self._failures: dict[tuple[Place, str, str, bool], list[str]] = {}
         self._equal: list[Problem] = []
 
@@ -106,8 +107,9 @@ class _Expansion:
 
     def _place(self, candidate: Candidate, path: str) -> Place:
         """Return where the override to blame stands, or else the cell."""
-        if path in candidate.places:
-            return candidate.places[path]
+        places = _spellings(path, candidate)
+        if places:
+            return candidate.places[places[0]]
         for factor in self.design.factors:
             for level in factor.levels:
                 if path in level.places and candidate.levels.get(factor.name) == level.label:
@@ -170,13 +172,8 @@ class _Expansion:
         for cell in cells:
             recipe = cell.recipe
             key = (
-                id(recipe.model),
+                *recipe.identity(),
                 id(recipe.sft) if cell.start != "base" else None,
-                id(recipe.preferences),
-                id(recipe.reward_preferences),
-                id(recipe.reward_model),
-                id(recipe.reward_evaluation),
-                id(recipe.policy),
                 id(recipe.evaluation),
                 cell.start,
             )
@@ -186,6 +183,12 @@ class _Expansion:
                 message = f"{found} alike. Remove or change one."
                 place = places.get(cell.name, ())
                 self._equal.append(Problem(place, message, at_key=len(place) > 1))
+
+
+def _spellings(path: str, candidate: Candidate) -> list[str]:
+    """Return the path, or the same field under ``policy``, where the candidate sets it."""
+    name = path.partition(".")[2]
+    return [known for known in (path, f"policy.{name}") if known in candidate.places]
 
 
 def _shared_levels(factors: Sequence[Factor], candidates: Sequence[Candidate]) -> dict[str, str]:

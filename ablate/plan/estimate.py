@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablate.plan.build import job_size
 from ablate.plan.job import Job
+from ablate.plan.size import job_size
+from ablate.spec.offline import OfflineConfig
+from ablate.spec.online import OnlineConfig
+from ablate.spec.policies import PolicyConfig
 from ablate.spec.stages import (
-    DpoConfig,
     EmbeddedModelConfig,
     ImportedModelConfig,
-    PpoConfig,
     RewardModelConfig,
     TrainingConfig,
 )
@@ -25,8 +26,9 @@ BUILT_IN_SECONDS_PER_UNIT = {
     "preferences": 2e-4,
     "reference": 1e-3,
     "reward_model": 1.2e-3,
-    "dpo": 1.1e-3,
-    "ppo": 2.6e-3,
+    "samples": 6e-4,
+    "offline": 1.1e-3,
+    "online": 2.6e-3,
     "evaluation": 1e-2,
     "reward_evaluation": 3e-3,
 }
@@ -67,8 +69,8 @@ def job_kind(job: Job) -> str:
     """Return what tells costs apart within a stage: algorithm or class, reward-model depth."""
     config = job.config
     name: str = config.kind if isinstance(config, EmbeddedModelConfig | ImportedModelConfig) else ""
-    if isinstance(config, DpoConfig | PpoConfig):
-        name = config.algorithm
+    if isinstance(config, PolicyConfig):
+        name = str(config.__dict__["algorithm"])
     for upstream in (job, *(upstream for role, upstream in job.inputs if role == "reward_model")):
         if isinstance(upstream.config, RewardModelConfig):
             return f"{name or job.stage}, {upstream.config.layers} layers"
@@ -111,7 +113,8 @@ class Estimator:
             seconds = size * statistics.median(alike)
             return JobEstimate(seconds, f"scaled from {_jobs(len(alike))}")
         rates = BUILT_IN_SECONDS_PER_UNIT
-        rate = rates.get(kind.split(",")[0]) or rates[job.stage]
+        family = job.config.family if isinstance(job.config, PolicyConfig) else job.stage
+        rate = rates[family]
         return JobEstimate(size * rate * _relative_cost(job), "built-in rate")
 
 
@@ -148,9 +151,9 @@ def memory_bytes(job: Job) -> float:
     """
     interpreter = 0.6e9
     trained, frozen = {"policy": (1, 1), "reward_model": (1, 1)}.get(job.stage, (1, 0))
-    if isinstance(job.config, PpoConfig):
+    if isinstance(job.config, OnlineConfig):
         trained, frozen = 2, 2
-    elif isinstance(job.config, DpoConfig):
+    elif isinstance(job.config, OfflineConfig):
         trained, frozen = 1, 0
     elif job.stage in ("evaluation", "reward_evaluation", "reference"):
         trained, frozen = 0, 2

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ablate.plan.build import Plan, job_size
+from ablate.plan.build import Plan
 from ablate.plan.estimate import job_kind, model_of
+from ablate.plan.size import job_size
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:

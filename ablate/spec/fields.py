@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any
 
@@ -10,13 +11,14 @@ from pydantic.fields import FieldInfo
 
 from ablate.spec.config import Config
 from ablate.spec.messages import value_message
+from ablate.spec.online import ScoredConfig
+from ablate.spec.policies import PolicyConfig
 from ablate.spec.stages import (
-    DpoConfig,
+    ALGORITHMS,
     EmbeddedModelConfig,
     EvaluationConfig,
     ImportedModelConfig,
     LoraConfig,
-    PpoConfig,
     PreferencesConfig,
     RewardEvaluationConfig,
     RewardModelConfig,
@@ -28,27 +30,34 @@ SECTIONS: dict[str, tuple[type[Config], ...]] = {
     "sft": (SftConfig,),
     "preferences": (PreferencesConfig,),
     "reward_model": (RewardModelConfig,),
-    "policy": (DpoConfig, PpoConfig),
-    "dpo": (DpoConfig,),
-    "ppo": (PpoConfig,),
+    "policy": tuple(ALGORITHMS.values()),
+    **{name: (cls,) for name, cls in ALGORITHMS.items()},
     "evaluation": (EvaluationConfig,),
     "reward_evaluation": (RewardEvaluationConfig,),
 }
 """Sections of ``base`` and the classes that their fields belong to."""
 
-ALGORITHMS: dict[str, type[DpoConfig] | type[PpoConfig]] = {"dpo": DpoConfig, "ppo": PpoConfig}
-"""Configuration class by the value of ``algorithm``."""
+CHAIN = "->"
+"""Between the links of a chain of algorithms, as in ``dpo -> ppo``."""
 
 ALIASES = {
     "preferences.dataset": "dataset",
     "reward_model": "reward_model.size",
-    "ppo.prompts": "prompts",
     "policy.prompts": "prompts",
+    **{f"{name}.prompts": "prompts" for name, cls in ALGORITHMS.items() if cls.samples},
     "model.name": "model",
 }
 """Other spellings of a path; one spelling is kept, so that a later value replaces an earlier."""
 
-NAMES = ("dataset", "algorithm", "prompts", "model", "preset", "reward_model.dataset")
+NAMES = (
+    "dataset",
+    "algorithm",
+    "prompts",
+    "model",
+    "preset",
+    "reward_model.dataset",
+    "reward_model.model",
+)
 """Paths whose values are names, checked against the registry and not by a stage's class."""
 
 WELL_KNOWN = ("dataset", "algorithm", "reward_model", "prompts", "model", "preset")
@@ -64,6 +73,11 @@ _FILLED_IN = {
     "prompts_location",
     "location",
     "seed",
+    "member",
+    "budget",
+    "command_content",
+    "reward_origin",
+    "gold_origin",
 }
 _VALUE_RULES = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -116,3 +130,17 @@ def filled_in(path: str) -> bool:
     """Return whether a path names a field that the program sets, never the study."""
     section, _, name = path.partition(".")
     return name in _FILLED_IN and any(name in cls.model_fields for cls in SECTIONS.get(section, ()))
+
+
+def links(algorithm: str) -> tuple[str, ...]:
+    """Return the algorithms of a chain in their order, one for a plain name."""
+    return tuple(part.strip() for part in algorithm.split(CHAIN))
+
+
+def scorer_of(overrides: Mapping[str, object], algorithm: str) -> str | None:
+    """Return what scores an algorithm's samples under these overrides, None where it has none."""
+    cls: type[PolicyConfig] = ALGORITHMS[algorithm]
+    if issubclass(cls, ScoredConfig):
+        chosen = overrides.get(f"{algorithm}.reward", overrides.get("policy.reward"))
+        return str(chosen or cls.scorer)
+    return getattr(cls, "scorer", None)

@@ -21,7 +21,7 @@ from ablate.spec.names import Files, Kind, LocalFile, Missing
 from ablate.spec.problems import Place, Problem
 from ablate.spec.registry import registry
 from ablate.spec.source import Source, at_mark
-from ablate.spec.study import NOT_YET, Analysis, Seeds, Study
+from ablate.spec.study import NOT_YET, Analysis, Match, Seeds, Study
 from ablate.spec.yaml_source import UnreadableYaml, decode, parse
 
 _ABOUT_CELLS = {"baseline", "include", "exclude"}
@@ -156,6 +156,8 @@ def _with_base_hint(problem: Problem) -> Problem:
 def _allowed_keys(place: Place) -> Iterable[str]:
     if place[:1] == ("seeds",):
         return list(Seeds.model_fields)
+    if place[:1] == ("match",):
+        return list(Match.model_fields)
     return list(Analysis.model_fields if place[:1] == ("analysis",) else Study.model_fields)
 
 
@@ -176,6 +178,7 @@ _REFERENCES: dict[str, Kind] = {
     "model": "model",
     "dataset": "preferences",
     "reward_model.dataset": "preferences",
+    "reward_model.model": "model",
     "sft.dataset": "demonstrations",
     "prompts": "prompts",
     "evaluation.suite": "suite",

@@ -6,6 +6,7 @@ Called by `ablate.spec.load` alone, so that planning itself reads no file.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -15,7 +16,6 @@ from typing import Literal
 
 from ablate.spec.names import Kind, LocalFile, Missing, is_dataset_file, is_hub_id, is_path
 from ablate.spec.registry import DataFile, PackageFile, registry
-from ablate.spec.resolve import model_entry
 
 Form = Literal["hf", "gguf", "data"]
 
@@ -43,8 +43,8 @@ def find_file(kind: Kind, name: str, folder: Path) -> LocalFile | Missing | None
 def _find_model(name: str, folder: Path) -> LocalFile | Missing | None:
     known = name in registry().models
     if known:
-        package = model_entry(name).package
-        return _package_file(package, model_entry(name).format) if package is not None else None
+        entry = registry().models[name]
+        return _package_file(entry.package, entry.format) if entry.package is not None else None
     if name.endswith(".gguf"):
         return _local(name, folder, _hash_file, form="gguf")
     if is_path(name):
@@ -61,7 +61,8 @@ def _local(
             f"{name!r}: no such file or folder; looked for {path}. Correct the path.", False
         )
     try:
-        return LocalFile(hash_it(path), str(path), form)
+        width = _width(path / "config.json") if form == "hf" else None
+        return LocalFile(hash_it(path), str(path), form, width)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         return Missing(f"{name!r}: cannot be read ({reason}). Correct the path.", False)
@@ -136,3 +137,13 @@ def _hash_model_folder(path: Path) -> str:
 def _is_model_file(path: Path) -> bool:
     """Old checkpoints hold pickled weights; other ``.bin`` files beside them are no weights."""
     return path.suffix in _MODEL_FILES or path.match("pytorch_model*.bin")
+
+
+def _width(path: Path) -> int | None:
+    """Return the hidden size that a model's configuration states; GPT-2 calls it n_embd."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    found = values.get("hidden_size", values.get("n_embd")) if isinstance(values, dict) else None
+    return found if type(found) is int else None

@@ -23,6 +23,8 @@ class LocalFile:
     """Absolute path, empty for a hub id."""
     format: Literal["hf", "gguf", "data"] = "data"
     """How it is stored."""
+    width: int | None = None
+    """Size of a model's hidden states, where its folder says so."""
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 
 from ablate.errors import nearest
 from ablate.spec.fields import (
-    ALGORITHMS,
     ALIASES,
     NAMES,
     SECTIONS,
     checked_value,
     field_paths,
     filled_in,
+    links,
 )
 from ablate.spec.messages import one_of, show
 from ablate.spec.names import is_dataset_file, is_model_location
 from ablate.spec.problems import Place, Problem
 from ablate.spec.registry import registry
+from ablate.spec.rewards import reward_functions, reward_names
+from ablate.spec.stages import ALGORITHMS
 
 Overrides = dict[str, object]
 """A value per dotted path, in the order in which they apply."""
@@ -105,8 +107,11 @@ def unknown_path(path: str) -> str | None:
         return f"{path!r} is filled in by the program. Remove it."
     section, dot, name = path.partition(".")
     if not dot:
-        known = sorted({*SECTIONS, *(name for name in NAMES if "." not in name)})
-        return f"unknown field; {one_of(path, known)}"
+        sections = [name for name in SECTIONS if name not in ALGORITHMS]
+        known = sorted({*sections, *(name for name in NAMES if "." not in name)})
+        allowed = f"{', '.join(known)}, and an algorithm's name"
+        hint = nearest(path, [*known, *ALGORITHMS])
+        return f"unknown field; {show(path)} is not one of {allowed}.{hint}"
     if section not in SECTIONS:
         return f"unknown section; {one_of(section, SECTIONS)}"
     names = [known.partition(".")[2] for known in field_paths() if known.startswith(f"{section}.")]
@@ -138,6 +143,8 @@ def checked_override(path: str, value: object) -> tuple[object, str | None]:
         return (value, None) if ok else (value, f"{show(value)} is not a mapping, nor null.")
     if check is None:
         return checked_value(path, value)
+    if path == "reward_model.model" and value is None:
+        return None, None
     if not isinstance(value, str):
         quotes = " Put it in quotes." if isinstance(value, bool | int | float) else ""
         return value, f"{show(value)} is not a name.{quotes}"
@@ -165,11 +172,20 @@ def _model(value: str) -> str | None:
     )
 
 
+def _algorithm(value: str) -> str | None:
+    """Check a name, or the names of a chain such as ``dpo -> ppo``."""
+    for name in links(value):
+        if name not in ALGORITHMS:
+            return one_of(name, ALGORITHMS)
+    return None
+
+
 _NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
-    "algorithm": _known(lambda: ALGORITHMS),
+    "algorithm": _algorithm,
     "model": _model,
     "preset": _known(lambda: registry().presets),
     "dataset": _known(lambda: registry().named("preferences"), files=True),
+    "reward_model.model": _model,
     "reward_model.dataset": _known(lambda: registry().named("preferences"), files=True),
     "sft.dataset": _known(lambda: registry().named("demonstrations"), files=True),
     "reward_evaluation.dataset": _known(
@@ -178,3 +194,9 @@ _NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     "prompts": _known(lambda: registry().prompts, files=True),
     "evaluation.suite": _known(lambda: registry().suites),
 }
+
+for _name in ALGORITHMS:
+    if "reward" in ALGORITHMS[_name].model_fields:
+        _NAME_CHECKS[f"{_name}.reward"] = _known(reward_names)
+_NAME_CHECKS["policy.reward"] = _known(reward_names)
+_NAME_CHECKS["d2po.gold"] = _NAME_CHECKS["policy.gold"] = _known(reward_functions)

@@ -55,6 +55,8 @@ class ModelEntry(Config):
     """How the weights are stored, for an imported model."""
     layers: PositiveInt | None = None
     """Transformer blocks, where they are fixed."""
+    width: PositiveInt | None = None
+    """Size of the hidden states, where it is fixed."""
     sizes: dict[str, PositiveInt | None] = {}
     """Blocks kept by each reward-model size; None keeps all."""
 
@@ -98,6 +100,15 @@ class SuiteEntry(Config):
     """Documents of each category behind its average, by split; what a plan's power rests on."""
 
 
+class RewardEntry(Config):
+    """A reward function of this package by name."""
+
+    description: str
+    """What it rewards, in one line."""
+    entry: str
+    """``module:attribute``."""
+
+
 class Registry(Config):
     """Everything that a study can name."""
 
@@ -109,6 +120,8 @@ class Registry(Config):
     """By the value of ``prompts``."""
     suites: dict[str, SuiteEntry]
     """By the value of ``evaluation.suite``."""
+    rewards: dict[str, RewardEntry]
+    """By the value of ``reward``, beside the rewards that are trained."""
     presets: dict[str, Annotated[dict[str, dict[str, Any]], Field(min_length=1)]]
     """By the value of ``preset``: values by section."""
 
@@ -120,6 +133,6 @@ class Registry(Config):
 @cache
 def registry() -> Registry:
     """Return the registry that ships with the package."""
-    parts = ("models", "datasets", "prompts", "suites", "presets")
+    parts = ("models", "datasets", "prompts", "suites", "rewards", "presets")
     loaded = {part: yaml.load((_FOLDER / f"{part}.yaml").read_bytes(), _LOADER) for part in parts}
     return TypeAdapter(Registry).validate_python(loaded)

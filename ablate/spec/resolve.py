@@ -7,29 +7,37 @@ thousand cells costs lookups and not validations.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ablate.spec.config import Config
-from ablate.spec.fields import ALGORITHMS
+from ablate.spec.fields import links
 from ablate.spec.messages import one_of
 from ablate.spec.names import Files, Kind, LocalFile, Missing, is_model_location
+from ablate.spec.online import IMPLICIT, REWARD_MODEL, SELF, D2poConfig, OnlineConfig, ScoredConfig
+from ablate.spec.online import scored_by as scorer
+from ablate.spec.policies import Budget, PolicyConfig
+from ablate.spec.recipes import Recipe, Start, UnresolvedError
 from ablate.spec.registry import ModelEntry, registry
+from ablate.spec.rewards import reward_functions
+from ablate.spec.rules import (
+    check_policy,
+    check_prompts,
+    check_reward_data,
+    check_spends,
+    check_training,
+)
+from ablate.spec.sections import Items, Parts, checked, routes, values_of
 from ablate.spec.stages import (
-    DpoConfig,
+    ALGORITHMS,
     EmbeddedModelConfig,
     EvaluationConfig,
     ImportedModelConfig,
-    LoraConfig,
-    PpoConfig,
     PreferencesConfig,
     RewardEvaluationConfig,
     RewardModelConfig,
     SftConfig,
 )
 
-Start = Literal["base", "sft"]
-Items = tuple[tuple[str, object], ...]
 C = TypeVar("C", bound=Config)
 
 FALLBACK_PRESET = "ivison-2024"
@@ -39,45 +47,16 @@ _LOCAL_MODEL = ModelEntry(
 )
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """The resolved configuration of every stage that a cell needs."""
-
-    model: EmbeddedModelConfig | ImportedModelConfig
-    """The base model."""
-    sft: SftConfig | None
-    """None where the policy starts from the base model itself."""
-    preferences: PreferencesConfig | None
-    """None where neither the policy nor the reward model reads the cell's data set."""
-    reward_preferences: PreferencesConfig | None
-    """The reward model's own data; None means the same as ``preferences``."""
-    reward_model: RewardModelConfig | None
-    """None where the algorithm has no reward model."""
-    reward_evaluation: RewardEvaluationConfig | None
-    """None where there is no reward model."""
-    policy: DpoConfig | PpoConfig | None
-    """None for a starting point that is only evaluated."""
-    start: Start
-    """What a cell without a policy evaluates."""
-    evaluation: EvaluationConfig
-    """The evaluation of the policy or the starting point."""
-
-
-class UnresolvedError(Exception):
-    """Overrides that make no recipe: the path to blame and what is wrong."""
-
-    def __init__(self, path: str, message: str, *, surroundings: bool = False) -> None:
-        """Keep the path of the override, which may be one that nobody set."""
-        super().__init__(message)
-        self.path, self.message, self.surroundings = path, message, surroundings
-
-
 class Resolver:
     """Turns overrides into recipes, sharing configurations between cells that agree."""
 
-    def __init__(self, files: Files) -> None:
-        """Start with an empty cache; ``files`` holds what the study's names refer to."""
+    def __init__(self, files: Files, match: Budget | None = None) -> None:
+        """Start with an empty cache.
+
+        ``files`` holds what the study's names refer to, ``match`` what every arm may spend.
+        """
         self._files = files
+        self._match = match
         self._built: dict[object, Config] = {}
         self._configs: dict[object, Any] = {}
         self._routes: dict[str, tuple[tuple[str, str], ...]] = {}
@@ -116,36 +95,76 @@ class Resolver:
         parts: Mapping[str, Items],
     ) -> dict[str, Any]:
         """Return the stages of a cell that an algorithm trains, by field of the recipe."""
-        policy = self._once(self._policy, context, algorithm, parts[algorithm])
+        chain = tuple(
+            self._once(self._policy, context, name, parts[name], parts["model"])
+            for name in links(algorithm)
+        )
+        if len(chain) > 1 and self._match is not None:
+            reason = f"{algorithm!r} is a chain; arms of one algorithm can be equalized"
+            raise UnresolvedError(f"match.{self._match.unit}", f"{reason}. Remove match.")
+        found: dict[str, Any] = {"policy": chain[-1], "earlier": chain[:-1]}
+        scorers = {source for config in chain if (source := scorer(config)) is not None}
+        found |= self._data(context, overrides, parts, chain, scorers)
+        if REWARD_MODEL in scorers:
+            found |= self._rewarded(context, overrides, parts)
+            data = found.get("reward_preferences") or found["preferences"]
+            check_reward_data(found["reward_model"], data)
+        if IMPLICIT in scorers:
+            found["implicit"] = self._once(
+                self._policy, context, "dpo", parts["dpo"], parts["model"]
+            )
+        last = next((c for c in reversed(chain) if scorer(c) not in (None, SELF)), None)
+        if last is not None:
+            found["reward_evaluation"] = self._once(
+                self._reward_evaluation, context, parts["reward_evaluation"], last
+            )
+        return found
+
+    def _data(
+        self,
+        context: tuple[str, str],
+        overrides: Mapping[str, object],
+        parts: Mapping[str, Items],
+        chain: tuple[PolicyConfig, ...],
+        scorers: set[str],
+    ) -> dict[str, Any]:
+        """Return the preference data that the chain and its rewards read."""
+        found: dict[str, Any] = {}
         dataset, own = overrides.get("dataset"), overrides.get("reward_model.dataset")
         items = parts["preferences"]
-        if isinstance(policy, DpoConfig):
-            data = self._once(self._preferences, context, dataset, "dataset", items)
-            return {"policy": policy, "preferences": data}
-        found: dict[str, Any] = {"policy": policy}
-        if policy.prompts == "dataset" or own is None:
+        trained = bool(scorers & {REWARD_MODEL, IMPLICIT})
+        prompts = any(isinstance(c, OnlineConfig) and c.prompts == "dataset" for c in chain)
+        if prompts or any(c.reads_pairs for c in chain) or (trained and own is None):
             found["preferences"] = self._once(self._preferences, context, dataset, "dataset", items)
-        if own is not None and (own != dataset or "preferences" not in found):
+        if trained and own is not None and (own != dataset or "preferences" not in found):
             found["reward_preferences"] = self._once(
                 self._preferences, context, own, "reward_model.dataset", items
             )
-        found["reward_model"] = self._once(
-            self._reward_model, context, parts["reward_model"], parts["model"]
-        )
-        found["reward_evaluation"] = self._once(
-            self._reward_evaluation, context, parts["reward_evaluation"]
-        )
         return found
 
-    def _by_section(self, overrides: Mapping[str, object]) -> _Parts:
+    def _rewarded(
+        self, context: tuple[str, str], overrides: Mapping[str, object], parts: Mapping[str, Items]
+    ) -> dict[str, Any]:
+        """Return the reward model, and its own base model where it has one."""
+        name = overrides.get("reward_model.model")
+        if name is None:
+            found = self._once(self._reward_model, context, parts["reward_model"], parts["model"])
+            return {"reward_model": found}
+        own = (str(name), context[1])
+        return {
+            "reward_base": self._once(self._model, own, ()),
+            "reward_model": self._once(self._reward_model, own, parts["reward_model"], ()),
+        }
+
+    def _by_section(self, overrides: Mapping[str, object]) -> Parts:
         found: dict[str, list[tuple[str, object]]] = {}
         for path, value in overrides.items():
-            routes = self._routes.get(path)
-            if routes is None:
-                routes = self._routes[path] = _routes(path)
-            for section, name in routes:
+            reached = self._routes.get(path)
+            if reached is None:
+                reached = self._routes[path] = routes(path)
+            for section, name in reached:
                 found.setdefault(section, []).append((name, value))
-        return _Parts({section: tuple(items) for section, items in found.items()})
+        return Parts({section: tuple(items) for section, items in found.items()})
 
     def _once(self, build: Callable[..., C], *arguments: object) -> C:
         """Return what ``build`` returns for these arguments, built once."""
@@ -162,9 +181,10 @@ class Resolver:
         key = (cls, context, section, items, *extra.items())
         found = self._configs.get(key)
         if found is None:
-            preset = registry().presets[context[1]].get(section, {})
-            values = _values(cls, preset, items) | extra
-            found = self._configs[key] = self._shared(cls(**values))
+            presets = registry().presets[context[1]]
+            family = presets.get(getattr(cls, "family", section), {})
+            values = values_of(cls, {**family, **presets.get(section, {})}, items) | extra
+            found = self._configs[key] = self._shared(checked(cls, values, section))
         return cast(C, found)
 
     def _shared(self, config: Config) -> Config:
@@ -227,6 +247,8 @@ class Resolver:
             raise UnresolvedError("dataset", message)
         entry = registry().datasets.get(str(name))
         extra: dict[str, object] = {"dataset": name}
+        if self._match is not None and self._match.unit == "preferences":
+            extra["examples"] = int(self._match.amount)
         if entry is None or entry.world is None:
             file = self._file("preferences", str(name), path)
             extra |= {"content": file.content, "location": file.location}
@@ -235,7 +257,7 @@ class Resolver:
     def _reward_model(
         self, context: tuple[str, str], own: Items, model_items: Items
     ) -> RewardModelConfig:
-        items = tuple(item for item in own if item[0] != "dataset")
+        items = tuple(item for item in own if item[0] not in ("dataset", "model"))
         config = self._make(RewardModelConfig, context, "reward_model", items)
         sizes = {"full": None, **model_entry(context[0]).sizes}
         layers = config.layers
@@ -252,38 +274,55 @@ class Resolver:
         if layers is not None and depth is not None and layers > depth:
             message = f"{layers} layers are asked for; the model has {depth}. Choose fewer."
             raise UnresolvedError("reward_model.size", message)
+        check_training(config, "reward_model", self._width(context, model))
         key = ("layers", config, layers)
         if key not in self._configs:
             changed = config.model_copy(update={"layers": layers})
             self._configs[key] = self._shared(changed)
         return cast(RewardModelConfig, self._configs[key])
 
-    def _reward_evaluation(self, context: tuple[str, str], items: Items) -> RewardEvaluationConfig:
-        config = self._make(RewardEvaluationConfig, context, "reward_evaluation", items)
+    def _reward_evaluation(
+        self, context: tuple[str, str], items: Items, measured: PolicyConfig
+    ) -> RewardEvaluationConfig:
+        extra: dict[str, object] = {"reward": scorer(measured)}
+        if isinstance(measured, ScoredConfig):
+            for name in ("reward_origin", "ensemble", "uncertainty_coef"):
+                extra[name] = getattr(measured, name)
+        config = self._make(RewardEvaluationConfig, context, "reward_evaluation", items, **extra)
         entry = registry().datasets.get(config.dataset)
         if config.dataset == "dataset" or (entry is not None and entry.world is not None):
             return config
         file = self._file("reward_evaluation", config.dataset, "reward_evaluation.dataset")
-        extra = {"content": file.content, "location": file.location}
+        extra |= {"content": file.content, "location": file.location}
         return self._make(RewardEvaluationConfig, context, "reward_evaluation", items, **extra)
 
     def _policy(
-        self, context: tuple[str, str], algorithm: str, items: Items
-    ) -> DpoConfig | PpoConfig:
-        cls: type[DpoConfig] | type[PpoConfig] = ALGORITHMS[algorithm]
+        self, context: tuple[str, str], algorithm: str, items: Items, model_items: Items
+    ) -> PolicyConfig:
+        cls = ALGORITHMS[algorithm]
         config = self._make(cls, context, algorithm, items)
-        if not isinstance(config, PpoConfig):
-            return config
-        if config.rollouts_per_step < config.batch_size:
-            raise UnresolvedError(*_small_step(config))
-        if config.prompts == "dataset":
-            return config
-        entry = registry().prompts.get(config.prompts)
-        if entry is not None and entry.world is not None:
-            return config
-        file = self._file("prompts", config.prompts, "prompts")
-        extra = {"prompts_content": file.content, "prompts_location": file.location}
-        return self._make(cls, context, algorithm, items, **extra)
+        check_policy(config, algorithm)
+        model = self._once(self._model, context, model_items)
+        check_training(config, algorithm, self._width(context, model))
+        extra: dict[str, object] = {}
+        if isinstance(config, OnlineConfig) and not check_prompts(config):
+            file = self._file("prompts", config.prompts, "prompts")
+            extra |= {"prompts_content": file.content, "prompts_location": file.location}
+        if isinstance(config, ScoredConfig) and config.reward in reward_functions():
+            extra["reward_origin"] = reward_functions()[config.reward].origin
+        if isinstance(config, D2poConfig):
+            extra["gold_origin"] = reward_functions()[config.gold].origin
+        if self._match is not None:
+            check_spends(config, algorithm, self._match.unit)
+            if self._match.unit != "preferences" or isinstance(config, D2poConfig):
+                extra["budget"] = self._match
+        return self._make(cls, context, algorithm, items, **extra) if extra else config
+
+    def _width(self, context: tuple[str, str], model: Config) -> int | None:
+        """Return the width of a cell's model where it is known without reading it."""
+        width = getattr(model, "hidden_size", None) or model_entry(context[0]).width
+        found = self._files.found.get(("model", context[0]))
+        return width or (found.width if isinstance(found, LocalFile) else None)
 
     def _evaluation(self, context: tuple[str, str], items: Items) -> EvaluationConfig:
         preset = registry().presets[context[1]].get("evaluation", {})
@@ -297,24 +336,6 @@ class Resolver:
         file = self._file("suite", config.suite, "evaluation.suite")
         extra = {"content": file.content, "location": file.location}
         return self._make(EvaluationConfig, context, "evaluation", items, **extra)
-
-
-class _Parts(dict[str, Items]):
-    """Overrides by section; a section that nobody set is empty."""
-
-    def __missing__(self, section: str) -> Items:
-        return ()
-
-
-def _routes(path: str) -> tuple[tuple[str, str], ...]:
-    """Return the sections that a path's value reaches, with the field's name there."""
-    section, _, name = path.partition(".")
-    if path == "prompts":
-        return (("ppo", "prompts"),)
-    if section == "policy":
-        field = name.partition(".")[0]
-        return tuple((key, name) for key, cls in ALGORITHMS.items() if field in cls.model_fields)
-    return ((section, name),) if name else ()
 
 
 _OF_A_POLICY = (
@@ -332,13 +353,6 @@ def _no_model() -> str:
     return f"no model; allowed are {allowed}, a folder, a GGUF file and a hub id. Set base.model."
 
 
-def _small_step(config: PpoConfig) -> tuple[str, str]:
-    return "ppo.batch_size", (
-        f"{config.batch_size} rollouts per minibatch, but a step has {config.rollouts_per_step}. "
-        "Raise ppo.rollouts_per_step or lower ppo.batch_size."
-    )
-
-
 def model_entry(name: str) -> ModelEntry:
     """Return the registry's entry of a model, or one for a location."""
     entry = registry().models.get(name)
@@ -347,21 +361,6 @@ def model_entry(name: str) -> ModelEntry:
     if is_model_location(name):
         return _LOCAL_MODEL
     raise UnresolvedError("model", one_of(name, registry().models))
-
-
-def _values(cls: type[Config], preset: Mapping[str, Any], items: Items) -> dict[str, Any]:
-    """Return constructor arguments from a preset's values and overrides in their order."""
-    fields = cls.model_fields
-    values = {name: value for name, value in preset.items() if name in fields}
-    lora: dict[str, object] | None = None
-    for name, value in items:
-        head, _, inner = name.partition(".")
-        if head == "lora":
-            lora = {**(lora or {}), inner: value} if inner else (None if value is None else {})
-            values["lora"] = None if lora is None else LoraConfig.model_validate(lora)
-        else:
-            values[name] = value
-    return values
 
 
 def resolve(

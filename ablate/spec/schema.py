@@ -7,8 +7,9 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from ablate.spec.config import Config
-from ablate.spec.fields import ALGORITHMS, SECTIONS, WELL_KNOWN, field_paths, filled_in
+from ablate.spec.fields import SECTIONS, WELL_KNOWN, field_paths, filled_in
 from ablate.spec.registry import registry
+from ablate.spec.stages import ALGORITHMS
 from ablate.spec.study import Seeds, Study
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

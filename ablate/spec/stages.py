@@ -9,36 +9,49 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from ablate.spec.config import Config, not_identity
+from ablate.spec.config import Config, added_later, not_identity
+from ablate.spec.offline import (
+    CdpoConfig,
+    DpoConfig,
+    DpoMarginConfig,
+    DpoNormConfig,
+    DpoReferenceFreeConfig,
+    HingeConfig,
+    IpoConfig,
+    KtoConfig,
+    OrpoConfig,
+    RobustDpoConfig,
+    SftChosenConfig,
+    SimpoConfig,
+)
+from ablate.spec.online import (
+    D2poConfig,
+    GrpoConfig,
+    IterativeDpoConfig,
+    OnlineDpoConfig,
+    PpoConfig,
+    ReinforceConfig,
+    RejectionSamplingConfig,
+    RlooConfig,
+    SelfRewardingConfig,
+    TwoPhaseDpoConfig,
+)
+from ablate.spec.policies import PolicyConfig
+from ablate.spec.training import Fraction, LoraConfig, Positive, Schedule, TrainingConfig
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = PositiveFloat
-Schedule = Literal["constant", "linear", "cosine"]
 Stage = Literal[
     "model",
     "sft",
     "preferences",
     "reference",
     "reward_model",
+    "samples",
     "policy",
     "evaluation",
     "reward_evaluation",
 ]
-
-
-class LoraConfig(Config):
-    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), trained with peft."""
-
-    rank: PositiveInt = 16
-    """Rank of the update."""
-    alpha: Positive = 32.0
-    """The update is scaled by alpha / rank."""
-    dropout: Fraction = 0.0
-    """Dropout on the adapter's input; 0 keeps old and new log-probabilities comparable."""
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    """Names of the linear layers that get an adapter."""
 
 
 class EmbeddedModelConfig(Config):
@@ -83,42 +96,6 @@ class ImportedModelConfig(Config):
     """Unused: importing draws nothing. Kept so that every stage takes a seed."""
 
 
-class TrainingConfig(Config):
-    """What every gradient-descent stage shares."""
-
-    learning_rate: Positive = 1e-6
-    """Peak learning rate."""
-    schedule: Schedule = "linear"
-    """Shape of the decay to 0 after the warm-up; ``constant`` does not decay."""
-    warmup_fraction: Fraction = 0.1
-    """Share of the steps over which the rate rises linearly from 0."""
-    adam_beta1: Fraction = 0.9
-    """First-moment decay of AdamW."""
-    adam_beta2: Fraction = 0.95
-    """Second-moment decay of AdamW."""
-    adam_epsilon: Positive = 1e-8
-    """Added to the root of the second moment; torch's placement, not TensorFlow's."""
-    weight_decay: NonNegativeFloat = 0.0
-    """Decoupled weight decay."""
-    max_grad_norm: Positive = 1.0
-    """Gradients are clipped to this global norm."""
-    batch_size: PositiveInt = 32
-    """Examples (pairs for DPO and reward models) per optimizer step."""
-    epochs: PositiveInt = 1
-    """Passes over the data."""
-    max_length: PositiveInt = 4096
-    """Longest prompt + completion in tokens. One rule for every algorithm: longer ones are dropped
-    and counted."""
-    lora: LoraConfig | None = None
-    """Adapters instead of all weights; None trains all weights."""
-    seed: NonNegativeInt = 0
-    """Seed of initialization and data order."""
-    micro_batch_size: PositiveInt | None = not_identity(None)
-    """Examples per forward pass; None takes the whole batch. Changes rounding, not the update."""
-    checkpoint_every_steps: PositiveInt = not_identity(50)
-    """Optimizer steps between checkpoints."""
-
-
 class SftConfig(TrainingConfig):
     """Supervised fine-tuning on demonstrations: NLL on completion tokens only."""
 
@@ -149,6 +126,8 @@ class PreferencesConfig(Config):
     """Hash of the local file behind ``dataset``; None for generated data."""
     examples: PositiveInt | None = None
     """Seeded subsample of this size, so that data sets can be size-matched; None takes all."""
+    replies: Annotated[int, Field(ge=2)] = added_later(2, neutral=2)
+    """Replies of a prompt that the labeller ranks: more than 2 give rankings beside the pairs."""
     seed: NonNegativeInt = 0
     """Seed of generation and subsampling."""
     location: str = not_identity("")
@@ -167,9 +146,10 @@ class ReferenceConfig(Config):
 
 
 class RewardModelConfig(TrainingConfig):
-    """Bradley-Terry reward model (Ouyang et al. 2022, equation 1), a scalar head on the last token.
+    """A reward model (Ouyang et al. 2022): a head on the last token of a language model's body.
 
-    Initialized from the SFT model; the head from N(0, 1/(d+1)) (Huang et al. 2024).
+    Initialized from the SFT model unless ``init`` or ``model`` say otherwise; the head from
+    N(0, 1/(d+1)) (Huang et al. 2024).
     """
 
     learning_rate: Positive = 1e-5
@@ -178,6 +158,22 @@ class RewardModelConfig(TrainingConfig):
     """Pairs per optimizer step."""
     warmup_fraction: Fraction = 0.03
     """Share of the steps over which the rate rises."""
+    objective: Literal["bradley_terry", "plackett_luce", "attributes"] = added_later(
+        "bradley_terry", neutral="bradley_terry"
+    )
+    """``bradley_terry`` on pairs; ``plackett_luce`` on rankings of several replies; ``attributes``
+    regresses per-aspect scores and sums them (SteerLM, arXiv:2310.05344)."""
+    attributes: tuple[str, ...] = added_later((), neutral=())
+    """Which of the data's attributes are regressed; empty takes all."""
+    attribute_weights: tuple[float, ...] = added_later((), neutral=())
+    """Weight of each of ``attributes`` in the score, in their order; empty weighs all alike."""
+    init: Literal["sft", "base"] = added_later("sft", neutral="sft")
+    """Which of the study's models it starts from, where ``model`` names no other."""
+    members: PositiveInt = added_later(1, neutral=1)
+    """Reward models of an ensemble, which differ in their seed alone; the algorithm's ``ensemble``
+    says how their scores become one."""
+    member: NonNegativeInt = added_later(0, neutral=0)
+    """Which member of the ensemble this is, filled in by the plan."""
     size: str = "full"
     """Name of a size in the model's registry entry; ``full`` keeps every layer."""
     layers: PositiveInt | None = None
@@ -186,6 +182,8 @@ class RewardModelConfig(TrainingConfig):
     """Weight of the squared sum of a pair's scores, which centres them (arXiv:2312.09244: 0.01)."""
     margin: NonNegativeFloat = 0.0
     """Constant margin inside the sigmoid (Llama 2, arXiv:2307.09288, equation 2)."""
+    pair_margins: bool = added_later(False, neutral=False)
+    """Use each pair's own margin (the gap of its scores), times ``margin`` where that is not 0."""
     normalize: bool = False
     """Standardize the score on reference samples of training prompts before RL. The paper does
     not; an RM-size ablation needs it, or the effective KL coefficient moves with the size."""
@@ -195,97 +193,39 @@ class RewardModelConfig(TrainingConfig):
     """Longest sampled completion for normalization."""
 
 
-class PolicyConfig(TrainingConfig):
-    """What every policy stage shares; the reference is the SFT model, frozen."""
+class SamplesConfig(Config):
+    """Completions of a policy for a set of prompts, scored: one artifact for every use of them."""
 
-
-class DpoConfig(PolicyConfig):
-    """Direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290)."""
-
-    algorithm: Literal["dpo"] = "dpo"
-    """Tells this class from the others."""
-    learning_rate: Positive = 5e-7
-    """Peak learning rate."""
-    epochs: PositiveInt = 3
-    """Passes over the pairs."""
-    beta: Positive = 0.1
-    """Strength of the implicit KL to the reference. Two notes on the paper's second version say
-    0.01; the released code says 0.1."""
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    """Probability that a label is flipped (conservative DPO); 0 is plain DPO."""
-
-
-class PpoConfig(PolicyConfig):
-    """Proximal policy optimization with a separate value model (Schulman et al. 2017; Ivison 2024).
-
-    ``batch_size`` is the minibatch; ``epochs`` counts passes over the prompts when ``steps`` is
-    None.
-    """
-
-    algorithm: Literal["ppo"] = "ppo"
-    """Tells this class from the others."""
-    learning_rate: Positive = 1e-6
-    """Peak learning rate of the policy."""
-    schedule: Schedule = "constant"
-    """Decay after the warm-up."""
-    batch_size: PositiveInt = 64
-    """Rollouts per optimizer step (minibatch)."""
     prompts: str = "dataset"
     """Prompt set; ``dataset`` takes the prompts of the cell's preference data."""
     prompts_content: str | None = None
-    """Hash of the file behind ``prompts``; None for generated prompts."""
+    """Hash of the file behind ``prompts``."""
     prompts_examples: PositiveInt | None = None
     """Seeded subsample of the prompt set; None takes all."""
-    steps: PositiveInt | None = None
-    """Rollout batches; None makes ``epochs`` passes over the prompts."""
-    rollouts_per_step: PositiveInt = 512
-    """Prompts sampled in one step, one completion each."""
-    ppo_epochs: PositiveInt = 1
-    """Passes over each rollout batch."""
+    samples_per_prompt: PositiveInt = 10
+    """Completions of each prompt."""
     max_new_tokens: PositiveInt = 1024
     """Longest completion."""
     max_prompt_length: PositiveInt = 1024
     """Longer prompts are dropped and counted."""
+    max_length: PositiveInt = 4096
+    """Longest prompt and completion together."""
     temperature: Positive = 0.7
     """Sampling temperature."""
-    logprob_temperature: PositiveFloat | None = None
-    """Logits are divided by this in old, new and reference log-probabilities; None takes the
-    sampling temperature. The paper's code uses 1.0."""
-    kl_coef: NonNegativeFloat = 0.05
-    """Weight of the KL penalty in the per-token reward."""
-    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
-    """Per-token estimator inside the reward (Schulman 2020): k1 is log pi - log pi_ref."""
-    kl_target: PositiveFloat | None = None
-    """Target of the adaptive controller in nats per sequence (Ziegler et al. 2019); None keeps the
-    coefficient fixed."""
-    kl_horizon: PositiveInt = 10_000
-    """Horizon of the adaptive controller in rollouts."""
-    gamma: Fraction = 1.0
-    """Discount."""
-    gae_lambda: Fraction = 0.95
-    """Lambda of generalized advantage estimation."""
-    clip_ratio: Positive = 0.2
-    """Policy ratio clip."""
-    value_clip: PositiveFloat | None = 0.2
-    """Value clip around the old value; None does not clip."""
-    value_coef: Positive = 0.1
-    """Weight of the value loss."""
-    value_learning_rate: PositiveFloat | None = None
-    """Peak learning rate of the value model; None takes the policy's."""
-    value_init: Literal["reward_model", "sft"] = "reward_model"
-    """What the value model starts from. From the reward model, its size follows the reward
-    model's; ``sft`` starts the head at zero."""
-    whiten_advantages: Literal["batch", "minibatch", "none"] = "minibatch"
-    """Over which tokens advantages are whitened, mean shifted, population variance."""
-    whiten_rewards: bool = False
-    """Divide rewards by their standard deviation, mean kept."""
     missing_eos: Literal["replace", "subtract"] = "replace"
     """What a completion without an end token does to the score."""
     missing_eos_score: float = -10.0
     """The replacement, or the (negative) number added."""
-    recompute_old: bool = False
-    """Recompute old log-probabilities, values and advantages from the current weights at every
-    minibatch, as the paper's released code does: its ratio is then 1. False is textbook PPO."""
+    reward: str = "reward_model"
+    """What scores, as an algorithm's field of that name."""
+    reward_origin: str = ""
+    """Distribution and version behind a reward function."""
+    ensemble: Literal["mean", "worst", "uncertainty"] = "mean"
+    """How the scores of several reward models become one."""
+    uncertainty_coef: NonNegativeFloat = 0.5
+    """Weight of the members' variance under ``uncertainty``."""
+    seed: NonNegativeInt = 0
+    """Seed of prompts and completions."""
     prompts_location: str = not_identity("")
     """Where this machine has the file behind ``prompts``."""
 
@@ -330,6 +270,14 @@ class RewardEvaluationConfig(Config):
     """Prompts sampled for best-of-N; 0 leaves it out."""
     max_new_tokens: PositiveInt = 40
     """Longest sampled completion."""
+    reward: str = added_later("reward_model", neutral="reward_model")
+    """What is evaluated, as an algorithm's field of that name."""
+    reward_origin: str = added_later("", neutral="")
+    """Distribution and version behind a reward function."""
+    ensemble: Literal["mean", "worst", "uncertainty"] = added_later("mean", neutral="mean")
+    """How the scores of several reward models become one."""
+    uncertainty_coef: NonNegativeFloat = added_later(0.5, neutral=0.5)
+    """Weight of the members' variance under ``uncertainty``."""
     seed: NonNegativeInt = 0
     """Seed of the pairs and samples."""
     location: str = not_identity("")
@@ -337,33 +285,89 @@ class RewardEvaluationConfig(Config):
 
 
 ModelConfig = Annotated[EmbeddedModelConfig | ImportedModelConfig, Field(discriminator="kind")]
-AnyPolicyConfig = Annotated[DpoConfig | PpoConfig, Field(discriminator="algorithm")]
-AnyConfig = (
-    EmbeddedModelConfig
-    | ImportedModelConfig
-    | SftConfig
-    | PreferencesConfig
-    | ReferenceConfig
-    | RewardModelConfig
-    | DpoConfig
-    | PpoConfig
-    | EvaluationConfig
-    | RewardEvaluationConfig
+
+_POLICIES: tuple[type[PolicyConfig], ...] = (
+    DpoConfig,
+    CdpoConfig,
+    RobustDpoConfig,
+    IpoConfig,
+    HingeConfig,
+    DpoNormConfig,
+    DpoMarginConfig,
+    DpoReferenceFreeConfig,
+    SimpoConfig,
+    OrpoConfig,
+    KtoConfig,
+    SftChosenConfig,
+    PpoConfig,
+    ReinforceConfig,
+    RlooConfig,
+    GrpoConfig,
+    OnlineDpoConfig,
+    TwoPhaseDpoConfig,
+    D2poConfig,
+    IterativeDpoConfig,
+    SelfRewardingConfig,
+    RejectionSamplingConfig,
 )
 
-CONFIG_CLASSES: dict[str, type[Config]] = {
-    cls.__name__: cls
-    for cls in (
-        EmbeddedModelConfig,
-        ImportedModelConfig,
-        SftConfig,
-        PreferencesConfig,
-        ReferenceConfig,
-        RewardModelConfig,
-        DpoConfig,
-        PpoConfig,
-        EvaluationConfig,
-        RewardEvaluationConfig,
-    )
+ALGORITHMS: dict[str, type[PolicyConfig]] = {
+    str(cls.model_fields["algorithm"].default): cls for cls in _POLICIES
 }
+"""Configuration class by the value of ``algorithm``."""
+
+_STAGES: tuple[type[Config], ...] = (
+    EmbeddedModelConfig,
+    ImportedModelConfig,
+    SftConfig,
+    PreferencesConfig,
+    ReferenceConfig,
+    RewardModelConfig,
+    SamplesConfig,
+    EvaluationConfig,
+    RewardEvaluationConfig,
+)
+
+CONFIG_CLASSES: dict[str, type[Config]] = {cls.__name__: cls for cls in (*_STAGES, *_POLICIES)}
 """Every stage configuration by class name, as written in a job's request."""
+
+__all__ = [
+    "ALGORITHMS",
+    "CONFIG_CLASSES",
+    "CdpoConfig",
+    "D2poConfig",
+    "DpoConfig",
+    "DpoMarginConfig",
+    "DpoNormConfig",
+    "DpoReferenceFreeConfig",
+    "EmbeddedModelConfig",
+    "EvaluationConfig",
+    "GrpoConfig",
+    "HingeConfig",
+    "ImportedModelConfig",
+    "IpoConfig",
+    "IterativeDpoConfig",
+    "KtoConfig",
+    "LoraConfig",
+    "ModelConfig",
+    "OnlineDpoConfig",
+    "OrpoConfig",
+    "PpoConfig",
+    "PreferencesConfig",
+    "ReferenceConfig",
+    "ReinforceConfig",
+    "RejectionSamplingConfig",
+    "RewardEvaluationConfig",
+    "RewardModelConfig",
+    "RlooConfig",
+    "RobustDpoConfig",
+    "SamplesConfig",
+    "Schedule",
+    "SelfRewardingConfig",
+    "SftChosenConfig",
+    "SftConfig",
+    "SimpoConfig",
+    "Stage",
+    "TrainingConfig",
+    "TwoPhaseDpoConfig",
+]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from ablate.spec.config import Config
 from ablate.spec.messages import show
+from ablate.spec.policies import Budget, BudgetUnit
 
 DESIGNS = ("grid", "ladder", "one_factor_at_a_time", "cells")
 _BELONGS_TO = {"zip": "grid", "include": "grid", "exclude": "grid", "branches": "ladder"}
@@ -118,6 +119,34 @@ class Seeds(Config):
     out of every interval, and the report says so."""
 
 
+class Match(Config):
+    """What every arm may spend: one budget for all, so that they are compared at equal cost."""
+
+    preferences: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """Preference labels: pairs of a data set, and gold labels bought while training."""
+    generated_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """Tokens sampled while training."""
+    reward_calls: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """Completions scored while training."""
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Wall seconds of the policy stage. What fits in them depends on the machine."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f"{', '.join(given)} are given" if given else "nothing is given"
+            allowed = ", ".join(type(self).model_fields)
+            raise _problem(f"{found}; one of {allowed} is needed. Keep one.")
+        return self
+
+    @property
+    def budget(self) -> Budget:
+        """Return the one budget that is given."""
+        name = next(name for name in type(self).model_fields if getattr(self, name) is not None)
+        return Budget(unit=cast(BudgetUnit, name), amount=float(getattr(self, name)))
+
+
 class Analysis(Config):
     """What is tested, declared before the results are seen."""
 
@@ -173,6 +202,8 @@ class Study(Config):
     """Factors that change alone, from the baseline's levels or else each factor's first."""
     cells: Annotated[dict[str, Overrides], Field(min_length=1)] | None = None
     """Explicit cells: name and fields."""
+    match: Match | None = None
+    """What every arm may spend, such as ``{preferences: 60000}``; equalizes the arms on it."""
     analysis: Analysis = Analysis()
     """What is tested."""
 
@@ -198,7 +229,6 @@ class Study(Config):
 
 NOT_YET = {
     "tune": "Choose values beforehand on the validation split and write them under base.",
-    "match": "Equalize arms by hand, for example with preferences.examples and ppo.steps.",
     "imported": "Remove it; imported rows can be added to the table by hand.",
 }
 """Keys of the design that this version refuses, and what to do instead."""

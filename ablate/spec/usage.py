@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from ablate.spec.fields import ALGORITHMS
+from ablate.spec.fields import links, scorer_of
+from ablate.spec.online import IMPLICIT, REWARD_MODEL
+from ablate.spec.stages import ALGORITHMS
 
 
 def uses(overrides: Mapping[str, object], path: str) -> bool:
@@ -18,17 +20,33 @@ def uses(overrides: Mapping[str, object], path: str) -> bool:
         )
     if section == "sft":
         return not name or "sft" not in overrides
+    trained = [name for name in links(str(algorithm)) if name in ALGORITHMS]
+    scorers = {scorer_of(overrides, link) for link in trained}
     if section in ("dataset", "preferences"):
-        own = overrides.get("reward_model.dataset") is not None
-        prompts = overrides.get("prompts", "dataset") == "dataset"
-        return algorithm == "dpo" or prompts or not own or section == "preferences"
-    if section in ("prompts", "reward_model", "reward_evaluation"):
-        return algorithm == "ppo"
+        return section == "preferences" or _reads_dataset(overrides, trained, scorers)
+    if section == "prompts":
+        return any(ALGORITHMS[link].samples for link in trained)
+    if section == "reward_model":
+        return REWARD_MODEL in scorers or (name == "dataset" and IMPLICIT in scorers)
+    if section == "reward_evaluation":
+        return bool(scorers - {None, "self"})
     if section == "policy":
-        return name.partition(".")[0] in ALGORITHMS[str(algorithm)].model_fields
+        return any(name.partition(".")[0] in ALGORITHMS[link].model_fields for link in trained)
     if section in ALGORITHMS:
-        return section == algorithm
+        return section in trained or (section == "dpo" and IMPLICIT in scorers)
     return True
+
+
+def _reads_dataset(
+    overrides: Mapping[str, object], trained: list[str], scorers: set[str | None]
+) -> bool:
+    """Return whether any link reads the cell's own data set, itself or through its reward."""
+    prompts = overrides.get("prompts", "dataset") == "dataset"
+    own = overrides.get("reward_model.dataset") is not None
+    through_reward = not own and bool(scorers & {REWARD_MODEL, IMPLICIT})
+    return through_reward or any(
+        ALGORITHMS[link].reads_pairs or (prompts and ALGORITHMS[link].samples) for link in trained
+    )
 
 
 @cache

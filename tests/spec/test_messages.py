@@ -27,7 +27,7 @@ CASES = {
     "unknown algorithm": (
         HEAD + "grid:\n  algorithm: [dpo, gpro]\n",
         """
-        s.yaml:4:20: grid.algorithm[1]: 'gpro' is not one of dpo, ppo.
+        s.yaml:4:20: grid.algorithm[1]: 'gpro' is not one of cdpo, d2po, dpo, dpo_margin, dpo_norm, dpo_reference_free, grpo, hinge, ipo, iterative_dpo, kto, online_dpo, orpo, ppo, reinforce, rejection_sampling, rloo, robust_dpo, self_rewarding, sft_chosen, simpo, two_phase_dpo. Did you mean 'grpo'?
               algorithm: [dpo, gpro]
                                ^
         """,
@@ -131,7 +131,7 @@ CASES = {
     "unknown key": (
         HEAD + GRID + "analisys: {alpha: 0.1}\n",
         """
-        s.yaml:4:1: analisys: unknown key; 'analisys' is not one of analysis, base, baseline, branches, cells, exclude, expectation, grid, include, ladder, one_factor_at_a_time, question, rows, seeds, status, study, zip. Did you mean 'analysis'?
+        s.yaml:4:1: analisys: unknown key; 'analisys' is not one of analysis, base, baseline, branches, cells, exclude, expectation, grid, include, ladder, match, one_factor_at_a_time, question, rows, seeds, status, study, zip. Did you mean 'analysis'?
             analisys: {alpha: 0.1}
             ^
         """,
@@ -325,7 +325,7 @@ CASES = {
         s.yaml:4:7: the merge key '<<'; it is not part of YAML 1.2. Write the fields out.
               a: {<<: {algorithm: dpo}}
                   ^
-        s.yaml:4:7: cells.a['<<']: unknown field; '<<' is not one of algorithm, dataset, dpo, evaluation, model, policy, ppo, preferences, preset, prompts, reward_evaluation, reward_model, sft.
+        s.yaml:4:7: cells.a['<<']: unknown field; '<<' is not one of algorithm, dataset, evaluation, model, policy, preferences, preset, prompts, reward_evaluation, reward_model, sft, and an algorithm's name.
               a: {<<: {algorithm: dpo}}
                   ^
         """,

@@ -1,0 +1,72 @@
+"""How much work a job is, in its stage's own unit."""
+
+from __future__ import annotations
+
+from ablate.plan.job import Job
+from ablate.spec.offline import OfflineConfig
+from ablate.spec.online import OnlineConfig, PpoConfig, RejectionSamplingConfig, RoundsConfig
+from ablate.spec.stages import (
+    EmbeddedModelConfig,
+    EvaluationConfig,
+    PreferencesConfig,
+    RewardEvaluationConfig,
+    RewardModelConfig,
+    SamplesConfig,
+    SftConfig,
+)
+
+UNKNOWN_EXAMPLES = 2500
+"""Rows taken for a data set whose size the study does not say."""
+
+
+def job_size(job: Job) -> float:
+    """Return the work of a job in its stage's own unit, for ordering and estimates.
+
+    Sequences for supervised stages (a pair counts twice), completions for sampling ones, each
+    counted once more for every pass that trains on it.
+    """
+    config = job.config
+    match config:
+        case OfflineConfig() | RewardModelConfig():
+            return float(2 * _upstream_examples(job) * config.epochs)
+        case RejectionSamplingConfig():
+            return float((config.prompts_examples or UNKNOWN_EXAMPLES) * config.epochs)
+        case OnlineConfig():
+            return _rollouts(config) * (1 + _passes(config))
+        case SamplesConfig():
+            return float((config.prompts_examples or UNKNOWN_EXAMPLES) * config.samples_per_prompt)
+        case SftConfig():
+            return float((config.examples or UNKNOWN_EXAMPLES) * config.epochs)
+        case EmbeddedModelConfig():
+            return float(config.examples)
+        case EvaluationConfig():
+            return float((config.limit or 100) * (1 + config.samples))
+        case PreferencesConfig():
+            return float((config.examples or UNKNOWN_EXAMPLES) * config.replies / 2)
+        case RewardEvaluationConfig():
+            return float(config.examples)
+        case _:
+            return float(_upstream_examples(job))
+
+
+def _rollouts(config: OnlineConfig) -> float:
+    """Return the completions that a policy stage samples."""
+    if isinstance(config, RoundsConfig):
+        return float(config.rounds * config.prompts_per_round * config.samples_per_prompt)
+    return float((config.steps or config.epochs) * config.rollouts_per_step)
+
+
+def _passes(config: OnlineConfig) -> float:
+    """Return how often a sampled completion is trained on."""
+    if isinstance(config, PpoConfig):
+        return float(config.ppo_epochs)
+    if isinstance(config, RoundsConfig):
+        return float(config.epochs_per_round)
+    return float(getattr(config, "rollout_epochs", 1))
+
+
+def _upstream_examples(job: Job) -> int:
+    for _, upstream in job.inputs:
+        if isinstance(upstream.config, PreferencesConfig):
+            return upstream.config.examples or UNKNOWN_EXAMPLES
+    return UNKNOWN_EXAMPLES

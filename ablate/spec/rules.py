@@ -1,0 +1,122 @@
+"""What configurations may not say together, found before anything trains.
+
+Each rule raises UnresolvedError with the path to blame.
+"""
+
+from __future__ import annotations
+
+from ablate.spec.messages import one_of
+from ablate.spec.online import (
+    REWARD_MODEL,
+    OnlineConfig,
+    PolicyGradientConfig,
+    PpoConfig,
+    RankedSamplesConfig,
+    RoundsConfig,
+    scored_by,
+)
+from ablate.spec.policies import PolicyConfig
+from ablate.spec.recipes import UnresolvedError
+from ablate.spec.registry import registry
+from ablate.spec.stages import PreferencesConfig, RewardModelConfig
+from ablate.spec.training import TrainingConfig
+
+TRL_SECTIONS = ("sft", "reward_model", "dpo", "kto", "rloo", "grpo")
+"""What the backend ``trl`` trains: the stable trainers of TRL 1.x that this library shares."""
+
+
+def check_training(config: TrainingConfig, section: str, width: int | None) -> None:
+    """Check what every training stage may get wrong; ``width`` is that of its model."""
+    if config.lora is not None and width is not None and config.lora.rank > width:
+        found = f"{config.lora.rank} is over the model's width of {width}; an update has no rank"
+        raise UnresolvedError(f"{section}.lora.rank", f"{found} above it. Lower it.")
+    if config.backend == "trl" and section not in TRL_SECTIONS:
+        raise UnresolvedError(f"{section}.backend", _no_trl(section))
+    if (config.backend == "command") != bool(config.command):
+        found = (
+            "the backend 'command' needs `command`: a program and its arguments"
+            if config.backend == "command"
+            else f"is given, but the backend is {config.backend!r}"
+        )
+        path = f"{section}.backend" if config.backend == "command" else f"{section}.command"
+        raise UnresolvedError(path, f"{found}. Set both or neither.")
+
+
+def _no_trl(section: str) -> str:
+    allowed = ", ".join(TRL_SECTIONS)
+    if section == "ppo":
+        return (
+            "TRL has no PPO since 1.13 (huggingface/trl#7020); the backend 'trl' trains "
+            f"{allowed}. Use the backend native."
+        )
+    return f"the backend 'trl' trains {allowed}, not {section}. Use native or command."
+
+
+def check_policy(config: PolicyConfig, algorithm: str) -> None:
+    """Check the fields of one algorithm against each other."""
+    if isinstance(config, OnlineConfig) and not isinstance(config, RoundsConfig):
+        _check_step(config, algorithm)
+    if isinstance(config, PolicyGradientConfig):
+        if config.truncated == "bootstrap" and not isinstance(config, PpoConfig):
+            found = f"'bootstrap' needs a value model, which {algorithm} has not"
+            raise UnresolvedError(f"{algorithm}.truncated", f"{found}. Use terminal or mask.")
+        if isinstance(config, PpoConfig) and config.value_init == "reward_model":
+            _check_value_model(config)
+
+
+def _check_step(config: OnlineConfig, algorithm: str) -> None:
+    if config.rollouts_per_step % config.samples_per_prompt:
+        found = f"{config.rollouts_per_step} is no multiple of {algorithm}.samples_per_prompt"
+        message = f"{found}, {config.samples_per_prompt}. Change one."
+        raise UnresolvedError(f"{algorithm}.rollouts_per_step", message)
+    if config.reads_samples:
+        return
+    units = config.rollouts_per_step
+    what = "rollouts"
+    if isinstance(config, RankedSamplesConfig):
+        units, what = units // config.samples_per_prompt, "pairs"
+    if units < config.batch_size:
+        found = f"{config.batch_size} {what} per minibatch, but a step has {units}"
+        advice = f"Raise {algorithm}.rollouts_per_step or lower {algorithm}.batch_size."
+        raise UnresolvedError(f"{algorithm}.batch_size", f"{found}. {advice}")
+
+
+def _check_value_model(config: PpoConfig) -> None:
+    source = scored_by(config)
+    if source != REWARD_MODEL:
+        found = f"'reward_model', but the reward is {source!r}: there is no reward model"
+        message = f"{found} to start from. Set value_init: sft, policy or shared."
+        raise UnresolvedError("ppo.value_init", message)
+
+
+def check_reward_data(config: RewardModelConfig, data: PreferencesConfig) -> None:
+    """Check that the data has what the reward model's objective needs."""
+    entry = registry().datasets.get(data.dataset)
+    generated = entry is not None and entry.world is not None
+    if data.replies > 2 and entry is not None and not generated:
+        found = f"{data.replies} replies are asked for, but {data.dataset!r} has pairs"
+        raise UnresolvedError("preferences.replies", f"{found}. Remove the field.")
+    if config.objective == "plackett_luce" and generated and data.replies == 2:
+        found = "'plackett_luce' needs rankings, but the data has pairs"
+        message = f"{found}. Set preferences.replies above 2, or use bradley_terry."
+        raise UnresolvedError("reward_model.objective", message)
+    if config.attribute_weights and len(config.attribute_weights) != len(config.attributes):
+        found = f"{len(config.attribute_weights)} weights for {len(config.attributes)} attributes"
+        raise UnresolvedError("reward_model.attribute_weights", f"{found}. Give one for each.")
+
+
+def check_prompts(config: OnlineConfig) -> bool:
+    """Return whether a prompt set needs no file: the cell's own prompts, or a generated set."""
+    entry = registry().prompts.get(config.prompts)
+    return config.prompts == "dataset" or (entry is not None and entry.world is not None)
+
+
+def check_spends(config: PolicyConfig, algorithm: str, unit: str) -> None:
+    """Check that an arm spends what ``match`` equalizes."""
+    if unit not in config.spends:
+        why = "samples nothing" if unit != "preferences" else "reads no preferences"
+        message = (
+            f"{algorithm} {why}, so its {unit} cannot be equalized; "
+            f"{one_of(unit, config.spends)} Match on one of these."
+        )
+        raise UnresolvedError(f"match.{unit}", message)
