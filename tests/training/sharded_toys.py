@@ -15,6 +15,7 @@ from training_toys import RUNS, dpo_config, ppo_config, reward_config, sft_confi
 
 from ablate.models.boundary import Row
 from ablate.models.loading import load_policy
+from ablate.models.logprobs import completion_logprobs
 from ablate.models.ranks import joined, rank
 from ablate.models.sampling import Request, SamplingParams, sample
 from ablate.spec.config import Config
@@ -22,7 +23,6 @@ from ablate.spec.stages import LoraConfig
 from ablate.store.workspace import CHECKPOINT, Workspace
 from ablate.training.learner import Learner, settings_of
 from ablate.training.loop import Pace, train
-from ablate.training.order import bucketed_batches
 from ablate.training.sft import SftObjective
 from ablate.training.trainable import Trainable
 
@@ -82,8 +82,14 @@ def successor(folder: Path, run: Workspace, *, scratch: Path) -> Workspace:
     return fresh
 
 
-def rollout_and_step(inputs: Mapping[str, Path], folder: Path) -> list[list[int]]:
-    """Sample from a policy, take two optimizer steps on the samples, sample once more."""
+def rollout_and_step(
+    inputs: Mapping[str, Path], folder: Path
+) -> tuple[list[list[int]], list[float]]:
+    """Return samples from before and after two steps on them, and log-probabilities of after.
+
+    Rank 0 takes rows 0 and 2 of the first step. Row 0 is so long that they go through the model
+    one by one, while rank 1's rows go together.
+    """
     loaded = load_policy(inputs["sft"] / "model")
     config = sft_config()
     trainable = Trainable(loaded, None, seed=0)
@@ -91,13 +97,16 @@ def rollout_and_step(inputs: Mapping[str, Path], folder: Path) -> list[list[int]
     requests = [Request(prompt, number) for number in range(REQUESTS)]
     params = SamplingParams(max_new_tokens=40, temperature=1.0, seed=3)
     sampled = sample(trainable.model, loaded.boundary, requests, params)
-    objective = SftObjective(trainable.model, [Row(prompt, c.tokens) for c in sampled])
-    batches = bucketed_batches([1] * REQUESTS, 4, epochs=1, seed=0)
+    rows = [Row(prompt, completion.tokens) for completion in sampled]
+    rows[0] = Row(prompt, (rows[0].completion * 200)[:200])
+    objective = SftObjective(trainable.model, rows)
+    batches = [[0, 1, 2, 3], [4, 5, 6]]
     learner = Learner(trainable, settings_of(config, len(batches)))
     run = workspace(folder, "sft", config=config, inputs=inputs)
     train(run, learner, objective, batches=batches, pace=Pace())
     again = sample(trainable.model, loaded.boundary, requests, params)
-    return [list(completion.tokens) for completion in (*sampled, *again)]
+    scored = completion_logprobs(trainable.model, rows, grad=False).logprobs.sum(dim=1)
+    return [list(completion.tokens) for completion in (*sampled, *again)], scored.tolist()
 
 
 def main(inputs: Mapping[str, Path], out: Path) -> None:
@@ -115,8 +124,8 @@ def main(inputs: Mapping[str, Path], out: Path) -> None:
         dist.barrier()
         saved = out / "0" / f"{name}-killed" / "scratch"
         RUNS[stage](successor(mine / f"{name}-resumed", dead, scratch=saved))
-    tokens = rollout_and_step(inputs, mine / "rollout")
-    (mine / "rollout" / "tokens.json").write_text(json.dumps(tokens))
+    left = rollout_and_step(inputs, mine / "rollout")
+    (mine / "rollout" / "left.json").write_text(json.dumps(left))
 
 
 if __name__ == "__main__":

@@ -132,13 +132,14 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(
     assert len(lines(resumed.output)) == len(lines(pair.output(name)))
 
 
-def test_ranks_that_decode_unequal_lengths_go_on_to_train(
+def test_ranks_that_decode_and_pad_unequal_lengths_wait_for_each_other(
     pair: Pair, toy: Toy, tmp_path: Path
 ) -> None:
-    expected = rollout_and_step(toy.artifacts, tmp_path)
+    expected, scores = rollout_and_step(toy.artifacts, tmp_path)
     first = [len(tokens) for tokens in expected[: sharded_toys.REQUESTS]]
     # A rank decodes until its longest completion ends.
     assert max(first[0::2]) != max(first[1::2])
     for rank in (0, 1):
-        assert json.loads((pair.two / str(rank) / "rollout/tokens.json").read_text()) == expected
+        left = json.loads((pair.two / str(rank) / "rollout" / "left.json").read_text())
+        assert left == [expected, pytest.approx(scores, abs=1e-4)]
     assert expected[: sharded_toys.REQUESTS] != expected[sharded_toys.REQUESTS :]
