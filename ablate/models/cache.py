@@ -57,16 +57,17 @@ class SlotCache(Cache):  # type: ignore[misc]
         """Store new keys and values of a layer; return those that the pass attends to."""
         if len(self._storage) <= layer_idx:
             heads, size = key_states.shape[1], key_states.shape[3]
-            # Zeros, because what is masked out must still be finite.
-            self._storage.append(key_states.new_zeros(2, self.slots, heads, self.capacity, size))
+            # Zeros, because what is masked out must still be finite. Under autocast keys leave
+            # their rotation in fp32 and values are bf16; attention rounds both to bf16.
+            self._storage.append(value_states.new_zeros(2, self.slots, heads, self.capacity, size))
         keys, values = self._storage[layer_idx]
         if self._width == 0:
             length = key_states.shape[2]
-            keys[self._target, :, :length] = key_states[self._source]
+            keys[self._target, :, :length] = key_states[self._source].to(keys.dtype)
             values[self._target, :, :length] = value_states[self._source]
             return key_states, value_states
         rows = len(self._rows)
-        keys[self._rows, :, self._positions] = key_states[:, :, 0]
+        keys[self._rows, :, self._positions] = key_states[:, :, 0].to(keys.dtype)
         values[self._rows, :, self._positions] = value_states[:, :, 0]
         return keys[:rows, :, : self._width], values[:rows, :, : self._width]
 

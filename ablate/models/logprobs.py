@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from ablate.models.backbone import device_of, hidden_states, score_head, vocabulary_head
 from ablate.models.batching import Layout, layout, length_buckets, row_lengths
 from ablate.models.boundary import Row
+from ablate.models.heads import fp32_logits
 from ablate.models.ranks import own, pooled
 from ablate.models.sharding import even, inside, recording, spread
 
@@ -212,7 +213,7 @@ def _statistics(
 def _head_statistics(
     head: nn.Module, states: Tensor, tokens: Tensor, temperature: float, entropy: bool
 ) -> tuple[Tensor, ...]:
-    logits = head(states).float()  # (N, V)
+    logits = fp32_logits(head, states)  # (N, V)
     if temperature != 1.0:
         logits = logits / temperature
     if not entropy:

@@ -20,6 +20,7 @@ from ablate.models.backbone import body, device_of, unwrapped, vocabulary_head
 from ablate.models.batching import ALIGN, pad_ids, pad_index, round_up
 from ablate.models.boundary import Boundary
 from ablate.models.cache import CAPACITY_ALIGN, SlotCache
+from ablate.models.heads import fp32_logits
 from ablate.models.ranks import own, together
 from ablate.models.sharding import inside, recording, spread, unsharded
 from ablate.models.uniforms import inverse_cdf, uniforms
@@ -229,9 +230,10 @@ class _Rollout:
         index, slot_index = torch.tensor(source, device=to), torch.tensor(slots, device=to)
         self.cache.prefill_into(slot_index, index)
         states = self.body(input_ids=ids.to(to), past_key_values=self.cache, use_cache=True)
-        logits = self.head(states.last_hidden_state.flatten(0, 1)[pad_index(last).to(to)])
+        chosen = states.last_hidden_state.flatten(0, 1)[pad_index(last).to(to)]
+        logits = fp32_logits(self.head, chosen)
         self.slot_request[slot_index] = torch.tensor(rows, device=to)
-        self._accept(slot_index, logits.float()[index])
+        self._accept(slot_index, logits[index])
 
     def _decode(self) -> None:
         """Add one token to every row."""
@@ -246,8 +248,8 @@ class _Rollout:
             past_key_values=self.cache,
             use_cache=True,
         )
-        logits = self.head(states.last_hidden_state[:, 0])
-        self._accept(torch.arange(self.rows, device=self.device), logits.float())
+        logits = fp32_logits(self.head, states.last_hidden_state[:, 0])
+        self._accept(torch.arange(self.rows, device=self.device), logits)
 
     def _accept(self, slots: Tensor, logits: Tensor) -> None:
         """Sample the next token of some slots, record it, and free the slots that are done."""
