@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from ablate.plan.cells import Cell
 from ablate.plan.job import Job
 from ablate.spec.config import Config
-from ablate.spec.online import IMPLICIT, JUDGE, REWARD_MODEL, D2poConfig, OnlineConfig, scored_by
+from ablate.spec.online import (
+    IMPLICIT,
+    JUDGE,
+    REWARD_MODEL,
+    D2poConfig,
+    OnlineConfig,
+    PpoConfig,
+    scored_by,
+)
 from ablate.spec.online import RejectionSamplingConfig as RejectionSampling
 from ablate.spec.policies import PolicyConfig
 from ablate.spec.recipes import Recipe
@@ -87,6 +95,9 @@ class Jobs:
             inputs["reference"] = jobs[role]
         elif link.reference is not link.initial:
             inputs["reference_policy"] = link.reference
+        if isinstance(config, PpoConfig) and config.value_init == "sft":
+            if link.initial is not trunk.start:
+                inputs["value_start"] = trunk.start
         inputs |= scorer_inputs(scored_by(config), trunk.rewards, trunk.start)
         if isinstance(config, RejectionSampling):
             role = "samples" + suffix

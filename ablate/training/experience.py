@@ -13,7 +13,7 @@ from ablate.algorithms.token_rewards import end_rule, token_rewards
 from ablate.data.gold import gold_scorer
 from ablate.rewards.responses import RewardFunction
 from ablate.spec.stages import PpoConfig
-from ablate.training.rollouts import Rollouts
+from ablate.training.rollouts import Rollouts, SamplingConfig
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Scores:
     """Mean gold reward; None where no prompt has one."""
 
 
-def score(rollouts: Rollouts, reward: RewardFunction, config: PpoConfig) -> Scores:
+def score(rollouts: Rollouts, reward: RewardFunction, config: SamplingConfig) -> Scores:
     """Score the completions as text."""
     raw = reward.score(rollouts.responses).float()
     normalized = reward.normalized(raw)
@@ -60,6 +60,7 @@ class Inputs:
     values: Tensor
     final: Tensor
     mask: Tensor
+    bootstrap: Tensor | None = None  # (B,) what the state after a cut completion is worth, else 0
 
 
 def build_experience(
@@ -73,6 +74,13 @@ def build_experience(
     rewards = token_rewards(inputs.final, kl, inputs.mask, kl_coef=kl_coef)
     if config.whiten_rewards:
         rewards = whiten(rewards, inputs.mask, shift_mean=False)
-    estimate = gae(rewards, inputs.values, inputs.mask, gamma=config.gamma, lam=config.gae_lambda)
+    estimate = gae(
+        rewards,
+        inputs.values,
+        inputs.mask,
+        gamma=config.gamma,
+        lam=config.gae_lambda,
+        bootstrap=inputs.bootstrap,
+    )
     advantages = whiten(estimate.advantages, inputs.mask) if whitened else estimate.advantages
     return Experience(inputs.logprobs, inputs.values, advantages, estimate.returns, inputs.mask)

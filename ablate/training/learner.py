@@ -80,6 +80,8 @@ class Learner:
         self.settings = settings
         self.step = 0
         """Optimizer steps taken."""
+        self.spent: float | None = None
+        """Share of a budget that is spent; it rules the schedule where the budget ends a stage."""
         self.optimizer = torch.optim.AdamW(
             list(self.weights.values()),
             lr=settings.rate.peak,
@@ -106,7 +108,8 @@ class Learner:
         measured = totals(sums)
         measured["grad_norm"] = number(norm)
         self._refuse_non_finite(measured)
-        measured["learning_rate"] = self.settings.rate.at(self.step)
+        rate, spent = self.settings.rate, self.spent
+        measured["learning_rate"] = rate.at(self.step) if spent is None else rate.at_fraction(spent)
         for group in self.optimizer.param_groups:
             group["lr"] = measured["learning_rate"]
         self.optimizer.step()

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ablate.algorithms.advantages import whiten
 from ablate.algorithms.ppo import Experience, policy_loss, value_loss
+from ablate.algorithms.token_rewards import without_truncated
 from ablate.models.boundary import Row
-from ablate.models.logprobs import completion_logprobs, token_values
+from ablate.models.logprobs import completion_scores, token_values
 from ablate.models.ranks import largest
 from ablate.spec.stages import PpoConfig
 from ablate.training.device import autocast
 from ablate.training.experience import Inputs, build_experience
+from ablate.training.kl_price import KlPrice, divergence_metrics
 from ablate.training.learner import Learner, Share, settings_of
+from ablate.training.online import Scored
 from ablate.training.order import chunks, turns
-from ablate.training.rollouts import logprob_temperature
+from ablate.training.policy_terms import PolicyTerms
+from ablate.training.step_metrics import StepMetrics
 from ablate.training.streams import permutation
 from ablate.training.trainable import Trainable
 
@@ -33,59 +38,43 @@ class Batch:
     kl_coef: float
 
 
-@dataclass
-class StepMetrics:
-    """Means over the optimizer steps of one rollout batch, and the first one's ratio."""
-
-    sums: dict[str, float] = field(default_factory=dict)
-    steps: int = 0
-    deviation: float = 0.0
-    """Largest |ratio - 1| before the first update: pure rounding."""
-
-    def add(self, policy: dict[str, float], value: dict[str, float]) -> None:
-        """Add one optimizer step of both models."""
-        named = {
-            "policy_loss": policy["loss"],
-            "clip_fraction": policy["clip_fraction"],
-            "grad_norm": policy["grad_norm"],
-            "learning_rate": policy["learning_rate"],
-            "value_loss": value["value_loss"],
-            "value_grad_norm": value["grad_norm"],
-            "value_learning_rate": value["learning_rate"],
-        }
-        self.sums = {name: self.sums.get(name, 0.0) + x for name, x in named.items()}
-        self.steps += 1
-
-    def means(self) -> dict[str, float]:
-        """Return the mean of everything that was added."""
-        return {name: x / self.steps for name, x in self.sums.items()}
-
-
 class PpoUpdate:
-    """Policy and value model with an optimizer each."""
+    """Policy and value model, with an optimizer each unless the value is a head on the policy."""
 
     def __init__(
-        self, policy: Trainable, value: Trainable, config: PpoConfig, *, steps: int, device: str
+        self, terms: PolicyTerms, value: Trainable | None, config: PpoConfig, *, steps: int
     ) -> None:
-        """Prepare optimizers for ``steps`` rollout batches."""
-        self.policy, self.value, self.config, self.device = policy, value, config, device
-        self.temperature = logprob_temperature(config)
+        """Prepare optimizers for ``steps`` rollout batches; None shares the policy's body."""
+        self.terms, self.config, self.device = terms, config, terms.device
+        self.value = value or terms.trainable
         updates = steps * config.ppo_epochs * -(-config.rollouts_per_step // config.batch_size)
-        self.policy_learner = Learner(policy, settings_of(config, updates))
-        self.value_learner = Learner(
-            value, settings_of(config, updates, peak=config.value_learning_rate)
-        )
+        self.policy_learner = Learner(terms.trainable, settings_of(config, updates))
+        self.value_learner = self.policy_learner
+        if value is not None:
+            self.value_learner = Learner(
+                value, settings_of(config, updates, peak=config.value_learning_rate)
+            )
+        self.price = KlPrice(config)
 
-    def logprobs(self, rows: Sequence[Row], *, grad: bool = False) -> Tensor:
-        """Return the policy's log-probabilities of completion tokens, (B, T)."""
-        with autocast(self.device):
-            return completion_logprobs(
-                self.policy.model,
-                rows,
-                temperature=self.temperature,
-                grad=grad,
-                micro_batch=None if grad else self.config.micro_batch_size,
-            ).logprobs
+    @property
+    def learners(self) -> dict[str, Learner]:
+        """Policy and value model; the policy alone where they share a body."""
+        if self.shared:
+            return {"policy": self.policy_learner}
+        return {"policy": self.policy_learner, "value": self.value_learner}
+
+    @property
+    def shared(self) -> bool:
+        """Whether the value is a head on the policy."""
+        return self.value_learner is self.policy_learner
+
+    def state(self) -> dict[str, Any]:
+        """Return the price of divergence."""
+        return {"kl_coef": self.price.coef}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a price."""
+        self.price.coef = state["kl_coef"]
 
     def values(self, rows: Sequence[Row], *, grad: bool = False) -> Tensor:
         """Return the value of the state before each completion token, (B, T)."""
@@ -93,21 +82,75 @@ class PpoUpdate:
         with autocast(self.device):
             return token_values(self.value.model, rows, grad=grad, micro_batch=limit)
 
-    def learn(self, batch: Batch) -> StepMetrics:
+    def prepare(self, batch: Scored) -> Batch:
+        """Return old log-probabilities, the reference's and values, from before the update."""
+        rollouts, scores = batch.rollouts, batch.scores
+        mask = rollouts.mask.to(self.device)
+        # Where minibatches recompute them, old values and log-probabilities are not used.
+        recomputed = self.config.recompute_old
+        logprobs = (
+            rollouts.logprobs.to(self.device)
+            if recomputed
+            else self.terms.sampled_logprobs(rollouts)
+        )
+        inputs = Inputs(
+            logprobs=logprobs,
+            reference=self.terms.reference_logprobs(rollouts.rows),
+            values=torch.zeros_like(mask) if recomputed else self.values(rollouts.rows),
+            final=scores.final,
+            mask=mask,
+        )
+        ended = rollouts.ended.to(self.device)
+        if self.config.truncated == "mask":
+            inputs = replace(inputs, mask=without_truncated(mask, ended))
+        elif self.config.truncated == "bootstrap":
+            inputs = self._bootstrapped(inputs, rollouts.rows, ended)
+        return Batch(batch.step, rollouts.rows, inputs, self.price.coef)
+
+    def learn(self, prepared: Batch) -> dict[str, float]:
         """Take ``ppo_epochs`` passes over the batch, each in an order of its own."""
-        metrics = StepMetrics()
-        config = self.config
+        metrics, config, inputs = StepMetrics(), self.config, prepared.inputs
+        count = len(prepared.rows)
         whole = None
         if not config.recompute_old:
-            whole = self._experience(batch.inputs, batch, config.whiten_advantages == "batch")
+            whole = self._experience(inputs, prepared, config.whiten_advantages == "batch")
         for epoch in range(config.ppo_epochs):
-            order = permutation(len(batch.rows), config.seed, "minibatches", batch.step, epoch)
+            order = permutation(count, config.seed, "minibatches", prepared.step, epoch)
             for indices in chunks(order, config.batch_size):
-                old = self._recomputed(batch, indices) if whole is None else part(whole, indices)
-                if config.whiten_advantages == "minibatch":
-                    old = old._replace(advantages=whiten(old.advantages, old.mask))
-                self._minibatch([batch.rows[i] for i in indices], old, metrics)
-        return metrics
+                old = self._past(prepared, whole, indices)
+                self._minibatch([prepared.rows[i] for i in indices], old, metrics)
+        self.terms.note_deviation(metrics.deviation)
+        self.price.adapt(inputs.logprobs, inputs.reference, inputs.mask)
+        return {
+            "kl_coef": prepared.kl_coef,
+            **divergence_metrics(inputs.logprobs, inputs.reference, inputs.mask),
+            **metrics.means(),
+            "ratio_max_deviation": metrics.deviation,
+            "trained_tokens": float(inputs.mask.sum()) * config.ppo_epochs,
+        }
+
+    def _past(self, batch: Batch, whole: Experience | None, indices: Sequence[int]) -> Experience:
+        """Return a minibatch's experience, from before the update or under the current weights."""
+        if whole is None:
+            past = self._recomputed(batch, indices)
+        else:
+            past = part(whole, indices, batch.rows)
+        if self.config.whiten_advantages == "minibatch":
+            past = past._replace(advantages=whiten(past.advantages, past.mask))
+        return past
+
+    def _bootstrapped(self, inputs: Inputs, rows: Sequence[Row], ended: Tensor) -> Inputs:
+        """Let a cut completion earn what its last state is worth, and no score."""
+        with autocast(self.device):
+            worth = completion_scores(
+                self.value.model, rows, micro_batch=self.config.micro_batch_size
+            )
+        nothing = torch.zeros_like(worth)
+        return replace(
+            inputs,
+            bootstrap=torch.where(ended, nothing, worth),
+            final=torch.where(ended, inputs.final, nothing),
+        )
 
     def _experience(self, inputs: Inputs, batch: Batch, whitened: bool) -> Experience:
         return build_experience(inputs, self.config, kl_coef=batch.kl_coef, whitened=whitened)
@@ -118,62 +161,83 @@ class PpoUpdate:
         Whitening over the whole batch is then impossible and happens over the minibatch.
         """
         rows = [batch.rows[i] for i in indices]
-        logprobs = self.logprobs(rows)
+        logprobs = self.terms.logprobs(rows)
         index = torch.tensor(indices, device=logprobs.device)
         width = logprobs.shape[1]
+        past = batch.inputs
         inputs = Inputs(
             logprobs=logprobs,
             values=self.values(rows),
-            reference=batch.inputs.reference[index, :width],
-            final=batch.inputs.final[index],
-            mask=batch.inputs.mask[index, :width],
+            reference=past.reference[index, :width],
+            final=past.final[index],
+            mask=past.mask[index, :width],
+            bootstrap=None if past.bootstrap is None else past.bootstrap[index],
         )
         return self._experience(inputs, batch, self.config.whiten_advantages == "batch")
 
     def _minibatch(self, rows: Sequence[Row], old: Experience, metrics: StepMetrics) -> None:
-        """Take one optimizer step of each model."""
+        """Take one optimizer step of each model; none where every completion is masked out."""
         total = float(old.mask.sum())
-        deviations: list[Tensor] = []
+        if total == 0.0:
+            return
+        deviations: list[float] = []
         policy = self.policy_learner.update(self._policy_shares(rows, old, total, deviations))
         if metrics.steps == 0:
-            metrics.deviation = largest(max(deviation.item() for deviation in deviations))
-        value = self.value_learner.update(self._value_shares(rows, old, total))
-        metrics.add(policy, value)
+            metrics.deviation = largest(max(deviations))
+        value = policy
+        if not self.shared:
+            value = self.value_learner.update(self._value_shares(rows, old, total))
+        metrics.add(
+            {
+                "policy_loss": policy["policy_loss"],
+                "clip_fraction": policy["clip_fraction"],
+                "grad_norm": policy["grad_norm"],
+                "learning_rate": policy["learning_rate"],
+                "value_loss": value["value_loss"],
+                "value_grad_norm": value["grad_norm"],
+                "value_learning_rate": value["learning_rate"],
+            }
+        )
 
     def _policy_shares(
-        self, rows: Sequence[Row], old: Experience, total: float, deviations: list[Tensor]
+        self, rows: Sequence[Row], old: Experience, total: float, deviations: list[float]
     ) -> Iterator[Share]:
-        for micro, past, weight in self._micro_batches(rows, old):
+        for turn in turns(range(len(rows)), self.config.micro_batch_size):
+            micro, past = [rows[i] for i in turn.rows], part(old, turn.rows, rows)
             objective = policy_loss(
-                self.logprobs(micro, grad=True),
+                self.terms.logprobs(micro, grad=True),
                 past,
                 clip_ratio=self.config.clip_ratio,
                 total_tokens=total,
             )
-            deviations.append((objective.ratio - 1.0).abs().max())
-            clipped = {"clip_fraction": objective.clipped.sum() / total}
-            yield Share(objective.loss, clipped).times(weight)
+            deviations.append((objective.ratio - 1.0).abs().max().item())
+            metrics = {
+                "policy_loss": objective.loss.detach(),
+                "clip_fraction": objective.clipped.sum() / total,
+            }
+            share = Share(objective.loss, metrics)
+            if self.shared:
+                value = self._value_share(micro, past, total)
+                share = Share(share.loss + value.loss, {**metrics, **value.metrics})
+            yield share.times(turn.weight)
 
     def _value_shares(self, rows: Sequence[Row], old: Experience, total: float) -> Iterator[Share]:
-        for micro, past, weight in self._micro_batches(rows, old):
-            loss = value_loss(
-                self.values(micro, grad=True),
-                past,
-                clip=self.config.value_clip,
-                total_tokens=total,
-            )
-            share = Share(self.config.value_coef * loss, {"value_loss": loss.detach()})
-            yield share.times(weight)
-
-    def _micro_batches(
-        self, rows: Sequence[Row], old: Experience
-    ) -> Iterator[tuple[list[Row], Experience, float]]:
         for turn in turns(range(len(rows)), self.config.micro_batch_size):
-            yield [rows[i] for i in turn.rows], part(old, turn.rows), turn.weight
+            micro = [rows[i] for i in turn.rows]
+            yield self._value_share(micro, part(old, turn.rows, rows), total).times(turn.weight)
+
+    def _value_share(self, rows: Sequence[Row], past: Experience, total: float) -> Share:
+        loss = value_loss(
+            self.values(rows, grad=True), past, clip=self.config.value_clip, total_tokens=total
+        )
+        return Share(self.config.value_coef * loss, {"value_loss": loss.detach()})
 
 
-def part(experience: Experience, rows: Sequence[int]) -> Experience:
-    """Return some rows, cut to their own longest completion."""
-    index = torch.tensor(rows, device=experience.mask.device)
-    width = int(experience.mask[index].sum(dim=1).max())
+def part(experience: Experience, indices: Sequence[int], rows: Sequence[Row]) -> Experience:
+    """Return the experience of some rows, cut to their own longest completion.
+
+    By the rows and not by the mask, which leaves out whole completions under ``truncated: mask``.
+    """
+    index = torch.tensor(indices, device=experience.mask.device)
+    width = max(len(rows[i].completion) for i in indices)
     return Experience(*(column[index, :width] for column in experience))

@@ -15,7 +15,8 @@ from ablate.data.records import Prompt
 from ablate.models.boundary import Boundary, Row
 from ablate.models.sampling import Request, SamplingParams, sample
 from ablate.rewards.responses import Response
-from ablate.spec.stages import PpoConfig
+from ablate.spec.online import OnlineConfig
+from ablate.spec.stages import SamplesConfig
 from ablate.store.workspace import Workspace
 from ablate.training.examples import count_kept
 from ablate.training.order import cycled
@@ -24,10 +25,12 @@ from ablate.training.streams import derived_seed, permutation
 DATASET = "dataset"
 """The prompt set that is the prompts of the cell's preference data."""
 
+SamplingConfig = OnlineConfig | SamplesConfig
+
 
 @dataclass(frozen=True)
 class Rollouts:
-    """One completion for each of B prompts; T is the longest completion."""
+    """B completions, those of one prompt side by side; T is the longest completion."""
 
     rows: list[Row]
     responses: list[Response]
@@ -36,6 +39,16 @@ class Rollouts:
     ended: Tensor  # (B,) true where an end token came
     logprobs: Tensor  # (B, T) of the sampler, 0 where padded
     mask: Tensor  # (B, T) 1.0 on completion tokens
+    samples_per_prompt: int = 1
+
+    @property
+    def prompts(self) -> int:
+        """Groups of completions of one prompt."""
+        return len(self.rows) // self.samples_per_prompt
+
+    def grouped(self, values: Tensor) -> Tensor:
+        """Return one number a completion, (B,), as (prompts, samples)."""
+        return values.reshape(self.prompts, self.samples_per_prompt)
 
     @property
     def tokens(self) -> int:
@@ -51,18 +64,31 @@ class PromptSet:
         self.prompts, self.ids = prompts, ids
 
     def collect(
-        self, model: nn.Module, boundary: Boundary, config: PpoConfig, *, step: int
+        self, model: nn.Module, boundary: Boundary, config: OnlineConfig, *, step: int
     ) -> Rollouts:
-        """Sample one completion for each of the step's prompts.
+        """Sample the completions of a step.
 
-        A prompt that comes up twice in one step, because the set is small, gets another sample
-        number and so another completion.
+        A prompt that comes up twice in one step, because the set is small, gets other sample
+        numbers and so other completions.
         """
-        count = config.rollouts_per_step
+        count = config.rollouts_per_step // config.samples_per_prompt
         chosen = cycled(len(self.prompts), step * count, count, seed=config.seed)
+        return self.sampled(model, boundary, config, chosen=chosen, step=step)
+
+    def sampled(
+        self,
+        model: nn.Module,
+        boundary: Boundary,
+        config: SamplingConfig,
+        *,
+        chosen: Sequence[int],
+        step: int,
+    ) -> Rollouts:
+        """Sample ``samples_per_prompt`` completions of each chosen prompt."""
         seen: Counter[tuple[int, ...]] = Counter()
-        requests = []
-        for index in chosen:
+        requests: list[Request] = []
+        owners = [index for index in chosen for _ in range(config.samples_per_prompt)]
+        for index in owners:
             requests.append(Request(self.ids[index], sample=seen[self.ids[index]]))
             seen[self.ids[index]] += 1
         params = SamplingParams(
@@ -78,23 +104,25 @@ class PromptSet:
             rows=[Row(r.prompt, c.tokens) for r, c in zip(requests, completions, strict=True)],
             responses=[
                 Response(self.prompts[i].messages, boundary.text(c.tokens), c.ended)
-                for i, c in zip(chosen, completions, strict=True)
+                for i, c in zip(owners, completions, strict=True)
             ],
-            worlds=[self.prompts[i].world for i in chosen],
+            worlds=[self.prompts[i].world for i in owners],
             ended=torch.tensor([completion.ended for completion in completions]),
             logprobs=torch.nn.utils.rnn.pad_sequence(
                 [completion.logprobs for completion in completions], batch_first=True
             ),
             mask=(torch.arange(int(lengths.max())) < lengths.unsqueeze(1)).float(),
+            samples_per_prompt=config.samples_per_prompt,
         )
 
 
-def logprob_temperature(config: PpoConfig) -> float:
+def logprob_temperature(config: SamplingConfig) -> float:
     """Return what logits are divided by in every log-probability of the stage."""
-    return config.temperature if config.logprob_temperature is None else config.logprob_temperature
+    own = config.logprob_temperature if isinstance(config, OnlineConfig) else None
+    return config.temperature if own is None else own
 
 
-def read_prompts(workspace: Workspace, config: PpoConfig, boundary: Boundary) -> PromptSet:
+def read_prompts(workspace: Workspace, config: SamplingConfig, boundary: Boundary) -> PromptSet:
     """Return the stage's prompts, without those that are too long, which are counted."""
     prompts = _all_prompts(workspace, config)
     ids = [boundary.prompt_ids(prompt.messages) for prompt in prompts]
@@ -104,7 +132,7 @@ def read_prompts(workspace: Workspace, config: PpoConfig, boundary: Boundary) ->
     return PromptSet([prompts[i] for i in kept], [ids[i] for i in kept])
 
 
-def _all_prompts(workspace: Workspace, config: PpoConfig) -> list[Prompt]:
+def _all_prompts(workspace: Workspace, config: SamplingConfig) -> list[Prompt]:
     size = config.prompts_examples
     if config.prompts != DATASET:
         return load_prompts(

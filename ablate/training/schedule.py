@@ -32,7 +32,20 @@ class LearningRate:
         warmup = self.warmup_steps
         if step < warmup:
             return self.peak * (step + 1) / warmup
-        done = (step - warmup) / max(self.steps - warmup, 1)
+        return self._decayed((step - warmup) / max(self.steps - warmup, 1))
+
+    def at_fraction(self, done: float) -> float:
+        """Return the rate after a share of a budget is spent, where nobody knows the last step.
+
+        The warm-up starts at a tenth of the peak, because nothing is spent before the first step.
+        """
+        if done < self.warmup_fraction:
+            return self.peak * max(done / self.warmup_fraction, 0.1)
+        left = 1.0 - self.warmup_fraction
+        return self._decayed(min((done - self.warmup_fraction) / left, 1.0) if left else 1.0)
+
+    def _decayed(self, done: float) -> float:
+        """Return the rate after a share of the decay."""
         match self.shape:
             case "constant":
                 return self.peak

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from ablate.errors import StageError
-from ablate.models.backbone import score_head
+from ablate.models.backbone import score_head, unwrapped
 from ablate.models.boundary import Boundary
 from ablate.models.loading import LoadedModel, load_reward_model, new_reward_model
 from ablate.spec.stages import PpoConfig
@@ -21,17 +23,32 @@ def load_value_model(
     """Return a trainable value model apart from the policy, by ``config.value_init``.
 
     From the reward model it keeps the head, whose raw scores are a first guess of the value; from
-    the SFT model the head starts at zero (Huang et al. 2024, arXiv:2403.17031).
+    the SFT model or the policy the head starts at zero (Huang et al. 2024, arXiv:2403.17031).
     """
     if config.value_init == "reward_model":
         loaded = load_reward_model(inputs["reward_model"] / "model", device=device)
         _check_tokenizer(loaded, boundary)
     else:
-        folder = inputs["policy"] / "model"
+        sft = config.value_init == "sft"
+        folder = inputs.get("value_start" if sft else "policy", inputs["policy"]) / "model"
         loaded = new_reward_model(folder, layers=None, seed=config.seed, device=device)
         with torch.no_grad():
             score_head(loaded.model).weight.zero_()
     return Trainable(loaded, config.lora, seed=config.seed)
+
+
+def share_head(model: Any) -> None:
+    """Add a scalar head, zero at first, to a policy, whose body then computes values as well."""
+    weight = next(model.parameters())
+    model.score = nn.Linear(model.config.hidden_size, 1, bias=False, device=weight.device)
+    nn.init.zeros_(model.score.weight)
+
+
+def drop_shared_head(model: nn.Module) -> None:
+    """Take a shared head off again: it is no part of the policy."""
+    plain = unwrapped(model)
+    if hasattr(plain, "score"):
+        del plain.score
 
 
 def _check_tokenizer(loaded: LoadedModel, boundary: Boundary) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_toys import Toy, metrics, ppo_config
+from training_toys import Toy, metrics, ppo_config, ppo_parts_of
 
 from ablate.errors import StageError
 from ablate.models.boundary import Row
@@ -12,7 +12,7 @@ from ablate.models.loading import load_policy, load_reward_model, save_model
 from ablate.models.logprobs import completion_logprobs
 from ablate.spec.stages import LoraConfig, PpoConfig
 from ablate.training.experience import score
-from ablate.training.ppo import PpoLoop
+from ablate.training.online import OnlineLoop, Scored
 from ablate.training.rollouts import PromptSet
 
 PPO_METRICS = {
@@ -22,14 +22,13 @@ PPO_METRICS = {
 }  # fmt: skip
 
 
-def loop_of(toy: Toy, **fields: Any) -> PpoLoop:
+def loop_of(toy: Toy, **fields: Any) -> OnlineLoop:
     config = ppo_config(**fields)
-    return PpoLoop(toy.workspace("policy", config), config)
+    return OnlineLoop(toy.workspace("policy", config), config)
 
 
-def collected(loop: PpoLoop, step: int = 0) -> Any:
-    model = loop.update.policy.model
-    return loop.prompts.collect(model, loop.boundary, loop.config, step=step)
+def collected(loop: OnlineLoop, step: int = 0) -> Any:
+    return loop.prompts.collect(loop.terms.model, loop.boundary, loop.config, step=step)
 
 
 def test_ppo_logs_what_it_did_and_counts_what_it_spent(toy: Toy) -> None:
@@ -60,25 +59,31 @@ def test_l5_l2_l3_the_ratio_is_1_before_the_first_update_of_every_batch(
 def test_l2_the_reference_is_measured_at_the_same_temperature(toy: Toy) -> None:
     loop = loop_of(toy, temperature=0.5)
     rollouts = collected(loop)
-    reference = loop._reference_logprobs(rollouts.rows)
+    reference = loop.terms.reference_logprobs(rollouts.rows)
     # The policy is still the reference, so every log-ratio is 0 at one common temperature.
     torch.testing.assert_close(reference, rollouts.logprobs, atol=2e-5, rtol=0)
 
 
 def test_l5_a_sampler_that_disagrees_is_replaced_by_the_training_forward(toy: Toy) -> None:
-    loop = loop_of(toy)
+    parts = ppo_parts_of(toy)
+    loop = parts.loop
     rollouts = collected(loop)
     off = rollouts.logprobs + 0.01 * rollouts.mask
     object.__setattr__(rollouts, "logprobs", off)
-    loop.trust_sampler = False
-    inputs = loop._inputs(rollouts, score(rollouts, loop.reward, loop.config))
+    scores = score(rollouts, parts.reward, loop.config)
+    trusted = parts.update.prepare(Scored(0, rollouts, scores))
+    deviation = parts.update.learn(trusted)["ratio_max_deviation"]
+    assert deviation == pytest.approx(1 - math.exp(-0.01), rel=1e-2)
+    assert not loop.terms.trust_sampler
+    inputs = parts.update.prepare(Scored(0, rollouts, scores)).inputs
     assert (inputs.logprobs - off).abs().max() > 0.009
 
 
 def test_p4_a_value_belongs_to_the_state_before_its_token(toy: Toy) -> None:
-    loop = loop_of(toy)
+    parts = ppo_parts_of(toy)
+    loop = parts.loop
     prompt, completion = loop.prompts.ids[0], loop.boundary.completion_ids("sure : apple pear")
-    values = loop.update.values([Row(prompt, completion)])[0]
+    values = parts.update.values([Row(prompt, completion)])[0]
     model: Any = load_reward_model(toy.artifacts["reward_model"] / "model").model
     for t in range(len(completion)):
         state = torch.tensor([prompt + completion[:t]])
@@ -88,43 +93,45 @@ def test_p4_a_value_belongs_to_the_state_before_its_token(toy: Toy) -> None:
 
 def test_p8_values_start_from_the_reward_model_or_from_zero(toy: Toy) -> None:
     rows = [Row((5, 6), (7, 8))]
-    kept = loop_of(toy).update.values(rows)
-    zero = loop_of(toy, value_init="sft").update.values(rows)
+    kept = ppo_parts_of(toy).update.values(rows)
+    zero = ppo_parts_of(toy, value_init="sft").update.values(rows)
     assert kept.abs().min() > 0.0
     assert zero.abs().max() == 0.0
 
 
 def test_p8_policy_and_value_model_share_no_weights(toy: Toy) -> None:
-    update = loop_of(toy).update
+    update = ppo_parts_of(toy).update
     policy = {weight.data_ptr() for weight in update.policy_learner.weights.values()}
     assert policy.isdisjoint(w.data_ptr() for w in update.value_learner.weights.values())
 
 
 def test_l9_reference_and_reward_model_stay_frozen(toy: Toy) -> None:
-    loop = loop_of(toy)
-    assert loop.reference is not None
-    frozen = {n: w.clone() for n, w in loop.reference.named_parameters()}
-    scores = {n: w.clone() for n, w in loop.reward.model.named_parameters()}
-    loop.run()
-    assert all(torch.equal(w, frozen[n]) for n, w in loop.reference.named_parameters())
-    assert all(torch.equal(w, scores[n]) for n, w in loop.reward.model.named_parameters())
-    assert not any(w.requires_grad for w in loop.reference.parameters())
-    trained = dict(loop.update.policy.model.named_parameters())
+    parts = ppo_parts_of(toy)
+    reference = parts.loop.terms.reference
+    assert reference is not None
+    frozen = {n: w.clone() for n, w in reference.named_parameters()}
+    scores = {n: w.clone() for n, w in parts.reward.model.named_parameters()}
+    parts.run()
+    assert all(torch.equal(w, frozen[n]) for n, w in reference.named_parameters())
+    assert all(torch.equal(w, scores[n]) for n, w in parts.reward.model.named_parameters())
+    assert not any(w.requires_grad for w in reference.parameters())
+    trained = dict(parts.loop.terms.model.named_parameters())
     assert not torch.equal(
         trained["model.embed_tokens.weight"], frozen["model.embed_tokens.weight"]
     )
 
 
 def test_the_reference_of_an_adapter_is_the_model_without_it(toy: Toy) -> None:
-    loop = loop_of(toy, lora=LoraConfig(rank=2))
-    assert loop.reference is None
-    loop.run()
+    parts = ppo_parts_of(toy, lora=LoraConfig(rank=2))
+    loop = parts.loop
+    assert loop.terms.reference is None
+    parts.run()
     rows = collected(loop).rows
     sft = load_policy(toy.artifacts["sft"] / "model").model
     expected = completion_logprobs(sft, rows, grad=False).logprobs
-    torch.testing.assert_close(loop._reference_logprobs(rows), expected, atol=1e-6, rtol=0)
-    assert (loop.update.logprobs(rows) - expected).abs().max() > 1e-4
-    trained = loop.update.value_learner.weights
+    torch.testing.assert_close(loop.terms.reference_logprobs(rows), expected, atol=1e-6, rtol=0)
+    assert (loop.terms.logprobs(rows) - expected).abs().max() > 1e-4
+    trained = parts.update.value_learner.weights
     assert any("score" in name for name in trained)
     assert all("lora" in name or "score" in name for name in trained)
 
@@ -179,11 +186,11 @@ def test_p6_every_way_to_whiten_trains(toy: Toy, over: str) -> None:
 
 def test_long_prompts_are_dropped_and_counted(toy: Toy) -> None:
     everything = toy.workspace("policy", ppo_config())
-    PpoLoop(everything, ppo_config())
+    OnlineLoop(everything, ppo_config())
     assert everything.counts["dropped_long"] == 0
     config = ppo_config(max_prompt_length=8)
     few = toy.workspace("policy", config)
-    loop = PpoLoop(few, config)
+    loop = OnlineLoop(few, config)
     assert 0 < few.counts["dropped_long"] < 40
     assert all(len(ids) <= 8 for ids in loop.prompts.ids)
 

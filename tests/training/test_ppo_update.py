@@ -5,25 +5,25 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor
-from training_toys import Toy, ppo_config
+from training_toys import PpoParts, Toy, ppo_config, ppo_parts_of
 
 from ablate.data.records import Demonstration, Pair
 from ablate.models.sampling import SamplingParams
 from ablate.rewards.responses import Response
 from ablate.training.examples import demonstration_rows, pair_rows
 from ablate.training.experience import score
+from ablate.training.kl_price import divergence_metrics
 from ablate.training.learner import settings_of
-from ablate.training.ppo import PpoLoop
+from ablate.training.online import Scored
 from ablate.training.ppo_update import Batch, part
 
 
-def prepared(toy: Toy, **fields: Any) -> tuple[PpoLoop, Batch]:
-    config = ppo_config(**fields)
-    loop = PpoLoop(toy.workspace("policy", config), config)
-    model = loop.update.policy.model
-    rollouts = loop.prompts.collect(model, loop.boundary, config, step=0)
-    inputs = loop._inputs(rollouts, score(rollouts, loop.reward, config))
-    return loop, Batch(0, rollouts.rows, inputs, config.kl_coef)
+def prepared(toy: Toy, **fields: Any) -> tuple[PpoParts, Batch]:
+    parts = ppo_parts_of(toy, **fields)
+    loop = parts.loop
+    rollouts = loop.prompts.collect(loop.terms.model, loop.boundary, loop.config, step=0)
+    scored = Scored(0, rollouts, score(rollouts, parts.reward, loop.config))
+    return parts, parts.update.prepare(scored)
 
 
 def gradients(
@@ -85,12 +85,10 @@ def test_l8_divergence_is_reported_per_sequence_and_per_real_token(toy: Toy) -> 
     loop, batch = prepared(toy)
     reference = batch.inputs.reference.clone()
     reference[:] = batch.inputs.logprobs - 0.5  # also on padding, which must not count
-    inputs = type(batch.inputs)(
-        batch.inputs.logprobs, reference, batch.inputs.values, batch.inputs.final, batch.inputs.mask
-    )
-    kl = loop._kl(inputs, "k1")
+    found = divergence_metrics(batch.inputs.logprobs, reference, batch.inputs.mask)
     tokens = sum(len(row.completion) for row in batch.rows)
-    assert kl.sum().item() == pytest.approx(0.5 * tokens, rel=1e-5)
+    assert found["kl_per_sequence"] == pytest.approx(0.5 * tokens / len(batch.rows), rel=1e-5)
+    assert found["kl_per_token"] == pytest.approx(0.5, rel=1e-5)
 
 
 def test_p9_minibatches_are_cut_from_a_new_shuffle_every_epoch(toy: Toy) -> None:
@@ -114,27 +112,26 @@ def test_a_part_of_an_experience_is_cut_to_its_longest_completion(toy: Toy) -> N
     whole = loop.update._experience(batch.inputs, batch, False)
     lengths = [len(row.completion) for row in batch.rows]
     shortest = lengths.index(min(lengths))
-    cut = part(whole, [shortest])
+    cut = part(whole, [shortest], batch.rows)
     assert cut.mask.shape == (1, min(lengths))
     assert cut.mask.all()
 
 
 def test_t3_sft_pairs_rollouts_and_rewards_cut_text_at_the_same_boundary(toy: Toy) -> None:
-    loop, batch = prepared(toy)
+    parts, _ = prepared(toy)
+    loop = parts.loop
     prompt = loop.prompts.prompts[0].messages
     text = "sure : apple pear"
     demonstration = demonstration_rows(loop.boundary, [Demonstration(prompt, text)], 64)[0]
     pair = pair_rows(loop.boundary, [Pair("x", prompt, text, "saw")], 64).chosen[0]
-    scored = loop.reward.row(Response(prompt, text, True))
+    scored = parts.reward.row(Response(prompt, text, True))
     assert demonstration == pair == scored
     assert demonstration.prompt == loop.prompts.ids[0]
 
 
 def test_t8_what_ends_a_rollout_is_what_counts_as_ended(toy: Toy) -> None:
-    config = ppo_config()
-    loop = PpoLoop(toy.workspace("policy", config), config)
-    model = loop.update.policy.model
-    rollouts = loop.prompts.collect(model, loop.boundary, config, step=0)
+    loop = ppo_parts_of(toy).loop
+    rollouts = loop.prompts.collect(loop.terms.model, loop.boundary, loop.config, step=0)
     for row, ended in zip(rollouts.rows, rollouts.ended.tolist(), strict=True):
         assert ended == (row.completion[-1] in loop.boundary.end_ids)
         assert not set(row.completion[:-1]) & loop.boundary.end_ids
@@ -146,8 +143,10 @@ def test_l4_rollouts_know_no_filter_but_the_temperature() -> None:
 
 
 def test_p10_adamw_gets_the_configured_numbers(toy: Toy) -> None:
-    config = ppo_config(adam_beta2=0.9, adam_epsilon=1e-5, value_learning_rate=3e-3)
-    loop = PpoLoop(toy.workspace("policy", config), config)
+    fields: dict[str, Any] = {
+        "adam_beta2": 0.9, "adam_epsilon": 1e-5, "value_learning_rate": 3e-3
+    }  # fmt: skip
+    config, loop = ppo_config(**fields), ppo_parts_of(toy, **fields)
     group = loop.update.policy_learner.optimizer.param_groups[0]
     assert group["betas"] == (0.9, 0.9)
     assert group["eps"] == 1e-5

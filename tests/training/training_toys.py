@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ablate.data import preferences
+from ablate.rewards.sources import RewardSource, load_reward
 from ablate.spec import stages
 from ablate.spec.config import Config
 from ablate.store.workspace import METRICS, Workspace
 from ablate.training import base, policy, reference, reward_model, sft
+from ablate.training.online import OnlineLoop
+from ablate.training.ppo import ppo_parts
+from ablate.training.ppo_update import PpoUpdate
 
 RUNS: dict[str, Callable[[Workspace], None]] = {
     "model": base.run,
@@ -47,6 +51,10 @@ class Toy:
         workspace = self.workspace(stage, config, **replaced)
         RUNS[stage](workspace)
         return workspace
+
+    def resume(self, workspace: Workspace) -> None:
+        """Run a workspace's stage from its last checkpoint, or from the start."""
+        RUNS[workspace.stage](workspace)
 
     def successor(self, killed: Workspace) -> Workspace:
         """Return the workspace of the next attempt: the scratch copied, the output empty."""
@@ -103,3 +111,24 @@ def ppo_config(**fields: Any) -> stages.PpoConfig:
             "checkpoint_every_steps": 4, **fields,
         }
     )  # fmt: skip
+
+
+@dataclass
+class PpoParts:
+    """A loop, its update and its reward, before anything is sampled."""
+
+    loop: OnlineLoop
+    update: PpoUpdate
+    reward: Any
+
+    def run(self) -> None:
+        """Take every step."""
+        self.loop.run(self.update, self.reward)
+
+
+def ppo_parts_of(toy: Toy, **fields: Any) -> PpoParts:
+    """Return the parts of the toy's PPO stage."""
+    config = ppo_config(**fields)
+    workspace = toy.workspace("policy", config)
+    reward = load_reward(workspace.inputs, RewardSource.of(config), device="cpu")
+    return PpoParts(*ppo_parts(workspace, config), reward)

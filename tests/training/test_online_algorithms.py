@@ -1,0 +1,150 @@
+"""Every algorithm that samples, on the toy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_toys import Toy, metrics, ppo_config, ppo_parts_of
+
+from ablate.spec import stages
+from ablate.spec.config import Config
+from ablate.spec.policies import Budget
+from ablate.spec.stages import LoraConfig
+from ablate.store.workspace import Workspace
+from ablate.training.experience import score
+from ablate.training.online import OnlineLoop, Scored
+from ablate.training.policy_gradient import PolicyGradientUpdate
+
+SAMPLING: dict[str, Any] = {
+    "prompts": "tiny-mixed", "prompts_examples": 40, "steps": 4, "rollouts_per_step": 16,
+    "batch_size": 8, "learning_rate": 1e-3, "max_new_tokens": 12, "max_prompt_length": 32,
+    "max_length": 64, "temperature": 1.0, "missing_eos_score": -3.0, "checkpoint_every_steps": 4,
+}  # fmt: skip
+CRITIC_FREE: dict[str, Config] = {
+    "reinforce": stages.ReinforceConfig(**SAMPLING),
+    "rloo": stages.RlooConfig(**SAMPLING),
+    "rloo-clipped": stages.RlooConfig(**SAMPLING, objective="clipped", rollout_epochs=2),
+    "grpo": stages.GrpoConfig(**SAMPLING, rollout_epochs=2),
+    "dr-grpo": stages.GrpoConfig(
+        **SAMPLING, scale_rewards=False, loss_normalization="constant", kl_coef=0.0
+    ),
+}
+
+
+def weights(workspace: Workspace) -> dict[str, torch.Tensor]:
+    return dict(load_file(workspace.output / "model" / "model.safetensors"))
+
+
+def same(first: Workspace, second: Workspace) -> bool:
+    one, other = weights(first), weights(second)
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.mark.parametrize("name", CRITIC_FREE)
+def test_a_policy_gradient_trains_counts_and_resumes_exactly(toy: Toy, name: str) -> None:
+    config = CRITIC_FREE[name]
+    workspace = toy.run("policy", config)
+    lines = metrics(workspace)
+    assert len(lines) == 4
+    assert all(math.isfinite(line["policy_loss"]) for line in lines)
+    assert all(line["ratio_max_deviation"] <= 1e-5 for line in lines)
+    assert lines[-1]["used_reward_calls"] == workspace.counts["reward_calls"] == 4 * 16
+    assert lines[-1]["used_generated_tokens"] == workspace.counts["generated_tokens"]
+    killed = toy.workspace("policy", config)
+
+    def stop(event: Any) -> None:
+        if event["event"] == "checkpoint":
+            raise KeyboardInterrupt
+
+    killed.report = stop
+    with pytest.raises(KeyboardInterrupt):
+        toy.resume(killed)
+    resumed = toy.successor(killed)
+    toy.resume(resumed)
+    assert same(resumed, workspace)
+    assert metrics(resumed) == lines
+
+
+@pytest.mark.parametrize("name", CRITIC_FREE)
+def test_policy_gradients_are_the_same_however_a_minibatch_is_split(toy: Toy, name: str) -> None:
+    config: Any = CRITIC_FREE[name]
+    found = []
+    for size in (None, 3):
+        split = config.model_copy(update={"micro_batch_size": size, "steps": 1})
+        found.append(metrics(toy.run("policy", split))[0])
+    whole, cut = found
+    assert cut["policy_loss"] == pytest.approx(whole["policy_loss"], rel=1e-4, abs=1e-6)
+    assert cut["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
+
+
+def pg_update(toy: Toy, config: Any) -> tuple[OnlineLoop, PolicyGradientUpdate, Any]:
+    workspace = toy.workspace("policy", config)
+    loop = OnlineLoop(workspace, config)
+    reward = ppo_parts_of(toy).reward
+    return loop, PolicyGradientUpdate(loop.terms, config, steps=loop.steps), reward
+
+
+def test_p13_a_group_of_rloo_is_the_samples_of_one_prompt(toy: Toy) -> None:
+    config: Any = CRITIC_FREE["rloo"]
+    loop, update, reward = pg_update(toy, config)
+    rollouts = loop.prompts.collect(loop.terms.model, loop.boundary, config, step=0)
+    prompts = [row.prompt for row in rollouts.rows]
+    assert [len(set(prompts[i : i + 4])) for i in range(0, 16, 4)] == [1, 1, 1, 1]
+    batch = update.prepare(Scored(0, rollouts, score(rollouts, reward, config)))
+    grouped = rollouts.grouped(batch.samples.advantages)
+    # Each is r_i minus the mean of the others, so a group's advantages cancel.
+    torch.testing.assert_close(grouped.sum(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
+
+
+def test_cut_completions_can_be_left_out_of_the_loss(toy: Toy) -> None:
+    fields: dict[str, Any] = {"max_new_tokens": 1, "truncated": "mask", "steps": 2}
+    config = stages.RlooConfig(**{**SAMPLING, **fields})
+    workspace = toy.run("policy", config)
+    before = load_file(toy.artifacts["sft"] / "model" / "model.safetensors")
+    ended = [line["ended_fraction"] for line in metrics(workspace)]
+    if max(ended) == 0.0:  # Nothing ended within one token, so nothing was learned.
+        assert all(torch.equal(w, before[n]) for n, w in weights(workspace).items())
+    assert metrics(workspace)[-1]["trained_tokens"] == pytest.approx(16 * ended[-1])
+
+
+def test_a_budget_of_tokens_ends_the_stage_and_rules_the_schedule(toy: Toy) -> None:
+    budget = Budget(unit="generated_tokens", amount=400.0)
+    config = stages.RlooConfig(**{**SAMPLING, "steps": 100, "schedule": "linear"}, budget=budget)
+    workspace = toy.run("policy", config)
+    lines = metrics(workspace)
+    used = [line["used_generated_tokens"] for line in lines]
+    assert used[-1] >= 400.0 > used[-2]
+    rates = [line["learning_rate"] for line in lines]
+    # Warm-up of a tenth is over after the first step; then the rate falls with what is spent.
+    expected = [1e-3 * (1.0 - (spent / 400.0 - 0.1) / 0.9) for spent in used[:-1]]
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[1:] == pytest.approx(expected)
+
+
+def test_a_value_head_on_the_policy_trains_with_it_and_leaves_no_trace(toy: Toy) -> None:
+    for lora in (None, LoraConfig(rank=2)):
+        workspace = toy.run("policy", ppo_config(value_init="shared", lora=lora))
+        lines = metrics(workspace)
+        assert all(math.isfinite(line["value_loss"]) for line in lines)
+        assert lines[0]["ratio_max_deviation"] <= 1e-5
+        before = load_file(toy.artifacts["sft"] / "model" / "model.safetensors")
+        after = weights(workspace)
+        assert after.keys() == before.keys()
+        assert not all(torch.equal(w, before[n]) for n, w in after.items())
+
+
+def test_p3_a_cut_completion_may_be_worth_what_its_last_state_is_worth(toy: Toy) -> None:
+    parts = ppo_parts_of(toy, truncated="bootstrap", max_new_tokens=1)
+    loop = parts.loop
+    rollouts = loop.prompts.collect(loop.terms.model, loop.boundary, loop.config, step=0)
+    scored = Scored(0, rollouts, score(rollouts, parts.reward, loop.config))
+    inputs = parts.update.prepare(scored).inputs
+    assert inputs.bootstrap is not None
+    cut = ~rollouts.ended
+    assert inputs.final[cut].abs().max() == 0.0
+    assert inputs.bootstrap[rollouts.ended].abs().sum() == 0.0
+    assert inputs.bootstrap[cut].abs().min() > 0.0
