@@ -134,6 +134,16 @@ def test_the_token_surrogate_clips_token_by_token() -> None:
     assert found.ratio[0, 2].item() == 1.0
 
 
+def test_metrics_of_the_surrogates_keep_no_graph_alive() -> None:
+    logprobs = NEW.clone().requires_grad_()
+    for found in (
+        token_clipped_loss(logprobs, SAMPLES, weights=weights(MASK), clip_ratio=0.2),
+        sequence_clipped_loss(logprobs, SAMPLES, clip_ratio=0.2, total=3.0),
+    ):
+        assert found.loss.requires_grad
+        assert not found.ratio.requires_grad and not found.clipped.requires_grad
+
+
 def test_the_upper_clip_may_be_wider_than_the_lower() -> None:
     found = token_clipped_loss(
         NEW, SAMPLES, weights=weights(MASK), clip_ratio=0.2, clip_ratio_high=0.7
