@@ -1,0 +1,78 @@
+"""The scale of a reward model's scores, whatever trained it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ablate.data.records import Pair
+from ablate.errors import StageError
+from ablate.models.boundary import Row
+from ablate.models.loading import LoadedModel, load_policy
+from ablate.models.logprobs import completion_scores
+from ablate.models.sampling import Request, SamplingParams, sample
+from ablate.rewards.reward_model import REWARD
+from ablate.spec.stages import RewardModelConfig
+from ablate.store.workspace import Workspace
+from ablate.training.device import autocast
+from ablate.training.streams import derived_seed, permutation
+
+
+def write_scale(
+    workspace: Workspace, reward: LoadedModel, pairs: Sequence[Pair], *, device: str
+) -> None:
+    """Write ``reward.json``: the measured scale, or 1 and 0 where none is asked for."""
+    config = workspace.config
+    assert isinstance(config, RewardModelConfig)
+    scale: Mapping[str, float | None] = {
+        "gain": 1.0,
+        "bias": 0.0,
+        "raw_mean": None,
+        "raw_std": None,
+    }
+    if config.normalize:
+        with autocast(device):
+            scale = _scale(workspace, reward, pairs, device=device)
+    _write_reward(workspace.output, scale, layers=reward.model.config.num_hidden_layers)
+
+
+def _scale(
+    workspace: Workspace, reward: LoadedModel, pairs: Sequence[Pair], *, device: str
+) -> dict[str, float | None]:
+    """Return the scale on which samples of the reference have mean 0 and standard deviation 1.
+
+    One sample, at temperature 1, for each of some training prompts. Samples that were cut count
+    too, though reinforcement learning may replace their score.
+    """
+    config = workspace.config
+    assert isinstance(config, RewardModelConfig)
+    policy = load_policy(workspace.inputs["policy"] / "model", device=device)
+    prompts = sorted({policy.boundary.prompt_ids(pair.prompt) for pair in pairs})
+    chosen = permutation(len(prompts), config.seed, "normalization")
+    requests = [Request(prompts[i]) for i in chosen[: config.normalization_prompts]]
+    params = SamplingParams(
+        max_new_tokens=config.max_new_tokens,
+        temperature=1.0,
+        seed=derived_seed(config.seed, "normalization"),
+    )
+    with workspace.timed("rollout"):
+        samples = sample(policy.model, policy.boundary, requests, params)
+    rows = [Row(r.prompt, s.tokens) for r, s in zip(requests, samples, strict=True)]
+    with workspace.timed("scoring"):
+        raw = completion_scores(reward.model, rows).double()
+    workspace.count(generated_tokens=sum(len(s.tokens) for s in samples), reward_calls=len(samples))
+    mean, std = raw.mean().item(), raw.std(correction=0).item()
+    if not (math.isfinite(mean) and std > 0.0):
+        raise StageError(
+            f"reward normalization: {len(rows)} samples have mean {mean} and standard deviation"
+            f" {std}; it must be above 0. Use more normalization_prompts, or look at the samples.",
+            kind="bad_data",
+        )
+    return {"gain": 1.0 / std, "bias": -mean / std, "raw_mean": mean, "raw_std": std}
+
+
+def _write_reward(folder: Path, scale: Mapping[str, float | None], *, layers: int) -> None:
+    text = json.dumps({**scale, "layers": layers}, sort_keys=True, indent=1, allow_nan=False)
+    (folder / REWARD).write_text(text + "\n", encoding="utf-8")
