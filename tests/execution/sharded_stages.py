@@ -1,0 +1,33 @@
+"""Stages for one device and for two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ablate.models.ranks import pooled, rank, world_size
+from ablate.store.workspace import Workspace
+from ablate.training import sft
+
+STEPS_ALONE = 4
+
+
+def too_large_for_one(workspace: Workspace) -> None:
+    """Train, but run out of memory after some steps where no other rank helps."""
+
+    def report(event: Mapping[str, Any]) -> None:
+        workspace.report(event)
+        if world_size() == 1 and event.get("done") == STEPS_ALONE:
+            raise MemoryError("one device is too small")
+
+    sft.run(replace(workspace, report=report))
+
+
+def too_large_for_rank_1(workspace: Workspace) -> None:
+    """Fail on rank 1 while rank 0 waits for it."""
+    if rank() == 1:
+        raise MemoryError("rank 1 is too small")
+    pooled(torch.ones(1))
