@@ -76,6 +76,7 @@ _FILLED_IN = {
     "member",
     "budget",
     "command_content",
+    "command_location",
     "reward_origin",
     "gold_origin",
 }
@@ -143,4 +144,6 @@ def scorer_of(overrides: Mapping[str, object], algorithm: str) -> str | None:
     if issubclass(cls, ScoredConfig):
         chosen = overrides.get(f"{algorithm}.reward", overrides.get("policy.reward"))
         return str(chosen or cls.scorer)
+    if overrides.get("d2po.reward_init", overrides.get("policy.reward_init")) == "sft":
+        return None if algorithm == "d2po" else getattr(cls, "scorer", None)
     return getattr(cls, "scorer", None)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ablate.errors import StudyError, SurroundingsError
 from ablate.spec.assignments import apply_sets
+from ablate.spec.commands import command_name
 from ablate.spec.design import Design, read_design
 from ablate.spec.fields import SECTIONS
 from ablate.spec.local_files import find_file
@@ -190,7 +191,7 @@ def _look_up(design: Design, folder: Path, problems: list[Problem]) -> Files:
     """Hash every file that a cell names; a path that does not exist is a problem of the study."""
     found: dict[tuple[Kind, str], LocalFile | Missing] = {}
     for path, name, place in _references(design):
-        key = (_REFERENCES[path], name)
+        key = (_REFERENCES.get(path, "command"), name)
         if key not in found:
             entry = find_file(key[0], name, folder)
             if entry is not None:
@@ -216,6 +217,9 @@ def _references(design: Design) -> Iterator[tuple[str, str, Place]]:
             if isinstance(name, str) and (path, name) not in seen:
                 seen.add((path, name))
                 yield path, name, where.get(path, ())
+        for path, value in overrides.items():
+            if path.endswith(".command") and isinstance(value, tuple):
+                yield path, command_name(value), where.get(path, ())
     for preset in registry().presets.values():
         for section, key in (("sft", "dataset"), ("evaluation", "suite")):
             name = preset.get(section, {}).get(key)

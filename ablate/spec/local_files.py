@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from ablate.spec.commands import command_of, file_arguments
 from ablate.spec.names import Kind, LocalFile, Missing, is_dataset_file, is_hub_id, is_path
 from ablate.spec.registry import DataFile, PackageFile, registry
 
@@ -21,8 +22,8 @@ Form = Literal["hf", "gguf", "data"]
 
 DATA_VARIABLE = "ABLATE_DATA_DIR"
 """Environment variable that names the folder of registered data files."""
-
-
+MOST_FILES = 2_000
+"""Files of a folder that a command names; more of them are data, not code."""
 _MODEL_FILES = (".json", ".jinja", ".model", ".safetensors", ".txt")
 
 
@@ -30,6 +31,8 @@ def find_file(kind: Kind, name: str, folder: Path) -> LocalFile | Missing | None
     """Return what a name refers to here; None for what is generated or unknown."""
     if kind == "model":
         return _find_model(name, folder)
+    if kind == "command":
+        return _find_command(name, folder)
     if kind == "suite":
         suite = registry().suites.get(name)
         return _suite_files(suite.files) if suite is not None and suite.files else None
@@ -50,6 +53,18 @@ def _find_model(name: str, folder: Path) -> LocalFile | Missing | None:
     if is_path(name):
         return _local(name, folder, _hash_model_folder, form="hf")
     return LocalFile(f"hub:{name}", "", "hf") if is_hub_id(name) else None
+
+
+def _find_command(name: str, folder: Path) -> LocalFile | Missing:
+    """Return the hash of all files that a command names; its location is their common base."""
+    contents = []
+    for argument in file_arguments(command_of(name)):
+        found = _local(argument.path, folder, _hash_file_or_tree)
+        if isinstance(found, Missing):
+            return found
+        contents.append(f"{argument.position}\0{found.content}\n")
+    together = hashlib.sha256("".join(contents).encode()).hexdigest()
+    return LocalFile(together, str(folder.absolute()))
 
 
 def _local(
@@ -122,6 +137,21 @@ def _hash_bytes(path: str, size: int, changed_ns: int) -> str:
     """Hash a file once per process as long as neither size nor time of change differs."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_file_or_tree(path: Path) -> str:
+    """Return the hash of a file, or of every file below a folder but caches and hidden ones."""
+    if not path.is_dir():
+        return _hash_file(path)
+    listed = []
+    for found in sorted(path.rglob("*")):
+        inside = found.relative_to(path)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
+        if found.is_file() and not hidden:
+            listed.append(f"{inside.as_posix()}\0{_hash_file(found)}\n")
+        if len(listed) > MOST_FILES:
+            raise ValueError(f"a folder of more than {MOST_FILES} files")
+    return hashlib.sha256("".join(listed).encode()).hexdigest()
 
 
 def _hash_model_folder(path: Path) -> str:

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["model", "preferences", "demonstrations", "prompts", "suite", "reward_evaluation"]
+Kind = Literal[
+    "model",
+    "preferences",
+    "demonstrations",
+    "prompts",
+    "suite",
+    "reward_evaluation",
+    "command",
+]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+@[\w.-]+")
 _DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz")

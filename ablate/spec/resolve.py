@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from ablate.spec.commands import command_name
 from ablate.spec.config import Config
 from ablate.spec.fields import links
 from ablate.spec.messages import one_of
@@ -36,6 +37,7 @@ from ablate.spec.stages import (
     RewardEvaluationConfig,
     RewardModelConfig,
     SftConfig,
+    TrainingConfig,
 )
 
 C = TypeVar("C", bound=Config)
@@ -78,7 +80,9 @@ class Resolver:
         has_sft = not no_sft and start != "base"
         recipe: dict[str, Any] = {
             "model": self._once(self._model, context, parts["model"]),
-            "sft": self._once(self._sft, context, parts["sft"]) if has_sft else None,
+            "sft": self._once(self._sft, context, parts["sft"], parts["model"])
+            if has_sft
+            else None,
             "evaluation": self._once(self._evaluation, context, parts["evaluation"]),
             **dict.fromkeys(_OF_A_POLICY),
         }
@@ -132,13 +136,17 @@ class Resolver:
         found: dict[str, Any] = {}
         dataset, own = overrides.get("dataset"), overrides.get("reward_model.dataset")
         items = parts["preferences"]
+        bought = [c.initial_fraction for c in chain if isinstance(c, D2poConfig)]
+        share = min(bought, default=1.0)
         trained = bool(scorers & {REWARD_MODEL, IMPLICIT})
         prompts = any(isinstance(c, OnlineConfig) and c.prompts == "dataset" for c in chain)
         if prompts or any(c.reads_pairs for c in chain) or (trained and own is None):
-            found["preferences"] = self._once(self._preferences, context, dataset, "dataset", items)
+            found["preferences"] = self._once(
+                self._preferences, context, dataset, "dataset", items, share
+            )
         if trained and own is not None and (own != dataset or "preferences" not in found):
             found["reward_preferences"] = self._once(
-                self._preferences, context, own, "reward_model.dataset", items
+                self._preferences, context, own, "reward_model.dataset", items, share
             )
         return found
 
@@ -222,8 +230,12 @@ class Resolver:
         extra = {"format": form, "content": file.content, "location": file.location}
         return self._make(ImportedModelConfig, context, "imported_model", items, **extra)
 
-    def _sft(self, context: tuple[str, str], items: Items) -> SftConfig:
+    def _sft(self, context: tuple[str, str], items: Items, model_items: Items) -> SftConfig:
         config = self._make(SftConfig, context, "sft", items)
+        model = self._once(self._model, context, model_items)
+        check_training(config, "sft", self._width(context, model))
+        if extra := self._commanded(config, "sft"):
+            config = self._make(SftConfig, context, "sft", items, **extra)
         entry = registry().datasets.get(config.dataset)
         if entry is not None and entry.world is not None:
             return config
@@ -235,11 +247,11 @@ class Resolver:
             )
             raise UnresolvedError("sft.dataset", message)
         file = self._file("demonstrations", config.dataset, "sft.dataset")
-        extra = {"content": file.content, "location": file.location}
+        extra |= {"content": file.content, "location": file.location}
         return self._make(SftConfig, context, "sft", items, **extra)
 
     def _preferences(
-        self, context: tuple[str, str], name: object, path: str, items: Items
+        self, context: tuple[str, str], name: object, path: str, items: Items, share: float = 1.0
     ) -> PreferencesConfig:
         if name is None:
             allowed = ", ".join(registry().named("preferences"))
@@ -248,7 +260,7 @@ class Resolver:
         entry = registry().datasets.get(str(name))
         extra: dict[str, object] = {"dataset": name}
         if self._match is not None and self._match.unit == "preferences":
-            extra["examples"] = int(self._match.amount)
+            extra["examples"] = max(1, round(self._match.amount * share))
         if entry is None or entry.world is None:
             file = self._file("preferences", str(name), path)
             extra |= {"content": file.content, "location": file.location}
@@ -277,7 +289,8 @@ class Resolver:
         check_training(config, "reward_model", self._width(context, model))
         key = ("layers", config, layers)
         if key not in self._configs:
-            changed = config.model_copy(update={"layers": layers})
+            update = {"layers": layers, **self._commanded(config, "reward_model")}
+            changed = config.model_copy(update=update)
             self._configs[key] = self._shared(changed)
         return cast(RewardModelConfig, self._configs[key])
 
@@ -304,7 +317,7 @@ class Resolver:
         check_policy(config, algorithm)
         model = self._once(self._model, context, model_items)
         check_training(config, algorithm, self._width(context, model))
-        extra: dict[str, object] = {}
+        extra = self._commanded(config, algorithm)
         if isinstance(config, OnlineConfig) and not check_prompts(config):
             file = self._file("prompts", config.prompts, "prompts")
             extra |= {"prompts_content": file.content, "prompts_location": file.location}
@@ -314,9 +327,20 @@ class Resolver:
             extra["gold_origin"] = reward_functions()[config.gold].origin
         if self._match is not None:
             check_spends(config, algorithm, self._match.unit)
-            if self._match.unit != "preferences" or isinstance(config, D2poConfig):
+            if isinstance(config, D2poConfig) and self._match.unit == "preferences":
+                first = max(1, round(self._match.amount * config.initial_fraction))
+                left = max(self._match.amount - first, 1.0)
+                extra["budget"] = Budget(unit="preferences", amount=left)
+            elif self._match.unit != "preferences":
                 extra["budget"] = self._match
         return self._make(cls, context, algorithm, items, **extra) if extra else config
+
+    def _commanded(self, config: TrainingConfig, section: str) -> dict[str, object]:
+        """Return the fields about the files that a configuration's command names."""
+        if config.backend != "command":
+            return {}
+        file = self._file("command", command_name(config.command), f"{section}.command")
+        return {"command_content": file.content, "command_location": file.location}
 
     def _width(self, context: tuple[str, str], model: Config) -> int | None:
         """Return the width of a cell's model where it is known without reading it."""

@@ -5,6 +5,7 @@ Each rule raises UnresolvedError with the path to blame.
 
 from __future__ import annotations
 
+from ablate.spec.backends import check_backend
 from ablate.spec.messages import one_of
 from ablate.spec.online import (
     REWARD_MODEL,
@@ -21,35 +22,13 @@ from ablate.spec.registry import registry
 from ablate.spec.stages import PreferencesConfig, RewardModelConfig
 from ablate.spec.training import TrainingConfig
 
-TRL_SECTIONS = ("sft", "reward_model", "dpo", "kto", "rloo", "grpo")
-"""What the backend ``trl`` trains: the stable trainers of TRL 1.x that this library shares."""
-
 
 def check_training(config: TrainingConfig, section: str, width: int | None) -> None:
     """Check what every training stage may get wrong; ``width`` is that of its model."""
     if config.lora is not None and width is not None and config.lora.rank > width:
         found = f"{config.lora.rank} is over the model's width of {width}; an update has no rank"
         raise UnresolvedError(f"{section}.lora.rank", f"{found} above it. Lower it.")
-    if config.backend == "trl" and section not in TRL_SECTIONS:
-        raise UnresolvedError(f"{section}.backend", _no_trl(section))
-    if (config.backend == "command") != bool(config.command):
-        found = (
-            "the backend 'command' needs `command`: a program and its arguments"
-            if config.backend == "command"
-            else f"is given, but the backend is {config.backend!r}"
-        )
-        path = f"{section}.backend" if config.backend == "command" else f"{section}.command"
-        raise UnresolvedError(path, f"{found}. Set both or neither.")
-
-
-def _no_trl(section: str) -> str:
-    allowed = ", ".join(TRL_SECTIONS)
-    if section == "ppo":
-        return (
-            "TRL has no PPO since 1.13 (huggingface/trl#7020); the backend 'trl' trains "
-            f"{allowed}. Use the backend native."
-        )
-    return f"the backend 'trl' trains {allowed}, not {section}. Use native or command."
+    check_backend(config, section)
 
 
 def check_policy(config: PolicyConfig, algorithm: str) -> None:

@@ -67,10 +67,15 @@ class TrainingConfig(Config):
     """What trains: this library, TRL, or a command of your own. Comparisons that mix backends are
     flagged in the report."""
     command: tuple[str, ...] = added_later((), neutral=())
-    """Program and arguments of the backend ``command``; ``{job}`` stands for the path of
-    ``job.json``. No shell reads it."""
+    """Program and arguments of the backend ``command``, which no shell reads. ``{job}`` stands for
+    the path of ``job.json``, ``{output}`` for the folder to write in, ``{python}`` for this
+    interpreter; files are relative to the study's folder."""
     command_content: str | None = added_later(None, neutral=None)
     """Hash of the local files that ``command`` names, filled in by the loader."""
+    command_location: str = not_identity("")
+    """Folder that the files in ``command`` are relative to on this machine."""
+    command_timeout_seconds: PositiveFloat | None = not_identity(None)
+    """A command that runs longer is killed, and its job fails; None waits for ever."""
     micro_batch_size: PositiveInt | None = not_identity(None)
     """Examples per forward pass; None takes the whole batch. Changes rounding, not the update."""
     activation_checkpointing: bool = not_identity(False)
