@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ablate.data.answers import flexible_answer, same_answer, strict_answer
 from ablate.evals.adapter import Generation
-from ablate.evals.answers import flexible_answer, same_answer, strict_answer
 from ablate.evals.records import Metric
 from ablate.evals.refusals import is_refusal
 from ablate.evals.tasks import Item, Scored, Scores

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from ablate.evals.answers import flexible_answer, same_answer, strict_answer
+from ablate.data.answers import flexible_answer, same_answer, strict_answer
 from ablate.evals.refusals import is_refusal
 
 
