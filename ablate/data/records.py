@@ -48,6 +48,8 @@ class Prompt:
     category: str | None = None
     world: str | None = None
     """As in `Pair`."""
+    target: str | None = None
+    """The answer that a reward function looks for; None where none is known."""
 
 
 @dataclass(frozen=True, slots=True)

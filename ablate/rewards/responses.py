@@ -7,7 +7,9 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from ablate.models.boundary import Messages
+from ablate.data.records import Messages, Prompt
+
+Key = tuple[tuple[tuple[str, str], ...], str, bool]
 
 
 class Response(NamedTuple):
@@ -18,13 +20,33 @@ class Response(NamedTuple):
     """Without the end token."""
     ended: bool
     """False for a reply that was cut."""
+    world: str | None = None
+    """Name of the generated world that the prompt is from; None for real data."""
+    target: str | None = None
+    """The prompt's known answer; None where it has none."""
+
+    @classmethod
+    def to(cls, prompt: Prompt, text: str, *, ended: bool) -> Response:
+        """Return a reply to a prompt, with all that is known of the prompt."""
+        return cls(prompt.messages, text, ended, prompt.world, prompt.target)
+
+    @property
+    def conversation(self) -> tuple[tuple[str, str], ...]:
+        """The messages as (role, content), which can be a key."""
+        return tuple((message["role"], message["content"]) for message in self.messages)
+
+    @property
+    def key(self) -> Key:
+        """What a scorer sees; responses with equal keys have equal scores."""
+        return self.conversation, self.text, self.ended
 
 
 class RewardFunction(Protocol):
     """Scores replies; higher is better."""
 
-    calls: int
-    """Responses scored so far."""
+    @property
+    def calls(self) -> int:
+        """Responses scored so far, by each of the models that an ensemble consists of."""
 
     def score(self, responses: Sequence[Response]) -> Tensor:
         """Return one raw score a response, shape (B,), fp32."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from ablate.models.boundary import Row
 from ablate.models.loading import load_reward_model
 from ablate.models.logprobs import completion_scores
+from ablate.rewards.reading import Reader
 from ablate.rewards.responses import Response
 
 REWARD = "reward.json"
@@ -30,12 +30,12 @@ class RewardModel:
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         self.model.requires_grad_(False)
         self.boundary = loaded.boundary
+        self.reader = Reader(loaded)
         scale = json.loads((artifact / REWARD).read_text(encoding="utf-8"))
         self.gain: float = scale["gain"]
         self.bias: float = scale["bias"]
         self.calls = 0
         """Responses scored so far."""
-        self._prompt_ids = lru_cache(maxsize=65_536)(self._tokenized)
 
     def score(self, responses: Sequence[Response]) -> Tensor:
         """Return the raw scores, shape (B,), fp32: the scalar at each last token."""
@@ -51,11 +51,4 @@ class RewardModel:
 
     def row(self, response: Response) -> Row:
         """Return a response's tokens; one that was cut gets no end token, unless it is empty."""
-        messages = tuple((m["role"], m["content"]) for m in response.messages)
-        ids = self.boundary.completion_ids(response.text)
-        if not response.ended and len(ids) > 1:
-            ids = ids[:-1]
-        return Row(self._prompt_ids(messages), ids)
-
-    def _tokenized(self, messages: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
-        return self.boundary.prompt_ids([{"role": r, "content": c} for r, c in messages])
+        return self.reader.row(response)
