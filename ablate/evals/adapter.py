@@ -17,11 +17,12 @@ from torch import Tensor
 
 from ablate.errors import StageError
 from ablate.models.backbone import device_of, hidden_states, vocabulary_head
-from ablate.models.batching import layout, length_buckets, row_lengths
+from ablate.models.batching import Layout, layout, length_buckets, row_lengths
 from ablate.models.boundary import Row
 from ablate.models.loading import LoadedModel
 from ablate.models.logprobs import TokenStatistics, completion_logprobs, completion_statistics
 from ablate.models.sampling import Completion, Request, SamplingParams, sample
+from ablate.models.sharding import inside, recording
 
 Ids = tuple[int, ...]
 
@@ -197,12 +198,16 @@ class SharedModel(LM):  # type: ignore[misc]
 
     def _argmax(self, rows: Sequence[Row]) -> list[bool]:
         model = self.loaded.model
-        with torch.inference_mode():
-            place = layout(rows, device_of(model))
+
+        def evaluate(place: Layout) -> Tensor:
             states = hidden_states(model, place.ids).flatten(0, 1)[place.before]
             logits = vocabulary_head(model)(states).float()
             # A row of NaN has an argmax too: it must not count as a match.
-            hits = (logits.argmax(-1) == place.tokens) & logits.isfinite().all(-1)
+            return (logits.argmax(-1) == place.tokens) & logits.isfinite().all(-1)
+
+        with recording(model, grad=False):
+            place = layout(rows, device_of(model))
+            hits = inside(model, evaluate, place)
         parts = hits[: place.n_tokens].split([len(completion) for _, completion in rows])
         return [bool(part.all()) for part in parts]
 

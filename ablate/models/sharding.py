@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import SurroundingsError
 from ablate.models.backbone import unwrapped
 from ablate.models.ranks import device_type, largest, rank, world_size
 
@@ -49,6 +50,11 @@ def spread(model: nn.Module) -> nn.Module:
     from torch.distributed import fsdp  # A second of import time that one process does not need.
 
     root = unwrapped(model)
+    if any(not weight.is_floating_point() for weight in model.parameters()):
+        raise SurroundingsError(
+            "sharding: the model has quantized weights; several devices need weights of floating "
+            "point numbers. Load it without 4-bit weights, or train on one device."
+        )
     _skeletons[root] = _skeleton(model)
     mesh = torch.distributed.device_mesh.init_device_mesh(device_type(), (world_size(),))
     precision = fsdp.MixedPrecisionPolicy()
@@ -141,11 +147,17 @@ def spread_like(value: Tensor, weight: Any) -> Tensor:
 def collected(model: nn.Module) -> nn.Module | None:
     """Return a whole copy of a sharded model on rank 0's CPU, None on other ranks.
 
-    A model that is not sharded is returned itself.
+    A model that is not sharded is returned itself. Parts that were taken off since it was sharded
+    are not in the copy.
     """
     if not is_sharded(model):
         return model
     skeleton = _skeletons[unwrapped(model)]
+    kept = dict(model.named_modules())
+    for name, _ in list(skeleton.named_modules()):
+        parent, _, leaf = name.rpartition(".")
+        if name not in kept and parent in kept:
+            delattr(skeleton.get_submodule(parent), leaf)
     names = {id(weight): name for name, weight in skeleton.named_parameters()}
     weights = {name: whole(weight) for name, weight in model.named_parameters()}
     if rank() != 0:

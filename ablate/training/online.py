@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ablate.models.loading import load_policy, save_model
+from ablate.models.ranks import largest
 from ablate.rewards.responses import RewardFunction
 from ablate.spec.online import OnlineConfig
 from ablate.store.workspace import Workspace
@@ -114,7 +115,8 @@ class OnlineLoop:
         if budget is None:
             return None
         if budget.unit == "seconds":
-            return sum(self.workspace.timings.values()) / budget.amount
+            # Ranks that disagree on the end would wait for each other.
+            return largest(sum(self.workspace.timings.values())) / budget.amount
         return self.workspace.counts.get(budget.unit, 0.0) / budget.amount
 
     def _finished(self) -> bool:

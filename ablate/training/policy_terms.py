@@ -13,6 +13,7 @@ from ablate.models.boundary import Row
 from ablate.models.loading import LoadedModel, load_policy
 from ablate.models.logprobs import completion_logprobs
 from ablate.models.lora import without_adapters
+from ablate.models.ranks import world_size
 from ablate.spec.online import OnlineConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import autocast
@@ -83,7 +84,9 @@ class PolicyTerms:
             with without_adapters(self.model) as model:
                 yield model
             return
-        offloaded = self.config.reference_offload and self.device != "cpu"
+        # A part of the reference on each of several devices stays where it is.
+        alone = world_size() == 1
+        offloaded = self.config.reference_offload and self.device != "cpu" and alone
         if offloaded:
             self.reference.to(self.device)
         try:
