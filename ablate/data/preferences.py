@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from ablate.data.columns import MalformedRow, conversation, drop_reason, reply
-from ablate.data.files import bad_row, read_rows, resolve
+from ablate.data.files import resolve
 from ablate.data.hh import NAME as HH_HARMLESS
 from ablate.data.hh import read_hh
-from ablate.data.records import Pair
+from ablate.data.preference_rows import read_preference_rows
+from ablate.data.records import Judged, Pair, Ranking, RatedReply
 from ablate.data.sampling import subsample
 from ablate.data.tiny.catalogue import WORLD
 from ablate.data.tiny.preferences import EXAMPLES, LABELLERS, evaluation_pairs, preferences
+from ablate.data.tiny.rankings import judged
 from ablate.errors import StageError
 from ablate.spec.config import Config
 from ablate.spec.stages import PreferencesConfig
 
 PAIRS = "pairs.jsonl"
+RANKINGS = "rankings.jsonl"
+ATTRIBUTES = "attributes.jsonl"
 
 
 class Job(Protocol):
@@ -39,24 +43,49 @@ class Job(Protocol):
 
 
 def run(workspace: Job) -> None:
-    """Write ``pairs.jsonl`` and ``summary.json`` of the configured data set."""
+    """Write ``pairs.jsonl`` and ``summary.json`` of the configured data set.
+
+    And, where the data says it, ``rankings.jsonl`` (replies from best to worst) and
+    ``attributes.jsonl`` (a line for each rated reply). Generated worlds have both with more than
+    two replies a prompt; a pair is then the best reply against a random other one.
+    """
     config = workspace.config
     if not isinstance(config, PreferencesConfig):
         raise TypeError(f"the stage takes a PreferencesConfig, not {type(config).__name__}")
-    pairs, dropped = load_pairs(
-        config.dataset, examples=config.examples, seed=config.seed, location=config.location
-    )
-    if not pairs:
+    rows, dropped = load_judged(config)
+    if not rows:
         raise StageError(
             f"data set {config.dataset!r}: no usable pair is left; dropped: {dict(dropped)}. "
             "Check the file.",
             kind="bad_data",
         )
-    write_pairs(pairs, workspace.output)
-    summary = {"rows": len(pairs), "dropped": dict(sorted(dropped.items()))}
+    write_pairs([row.pair for row in rows if row.pair is not None], workspace.output)
+    summary: dict[str, object] = {"rows": len(rows), "dropped": dict(sorted(dropped.items()))}
+    further: dict[str, list[Ranking] | list[RatedReply]] = {
+        RANKINGS: [row.ranking for row in rows if row.ranking is not None],
+        ATTRIBUTES: [rated for row in rows for rated in row.rated],
+    }
+    for name, records in further.items():
+        if records:
+            _write_lines(workspace.output / name, map(asdict, records))
+            summary[name.partition(".")[0]] = len(records)
     text = json.dumps(summary, indent=1) + "\n"
     (workspace.output / "summary.json").write_text(text, encoding="utf-8")
-    workspace.count(preferences=len(pairs))
+    workspace.count(preferences=sum(row.labels for row in rows))
+
+
+def load_judged(config: PreferencesConfig) -> tuple[list[Judged], Counter[str]]:
+    """Return all that a data set says, row by row, and the rows dropped by reason."""
+    name, seed = config.dataset, config.seed
+    if name in LABELLERS and config.replies > 2:
+        return judged(name, seed, config.examples or EXAMPLES, replies=config.replies)
+    if name in LABELLERS or name == HH_HARMLESS:
+        pairs, dropped = load_pairs(
+            name, examples=config.examples, seed=seed, location=config.location
+        )
+        return [Judged(pair) for pair in pairs], dropped
+    rows, dropped = read_preference_rows(resolve(name, config.location))
+    return subsample(rows, config.examples, seed=seed, name=name), dropped
 
 
 def load_pairs(
@@ -89,48 +118,45 @@ def load_evaluation_pairs(
 
 
 def read_preference_file(path: Path) -> tuple[list[Pair], Counter[str]]:
-    """Return the pairs of a file with columns ``prompt``, ``chosen`` and ``rejected``.
-
-    Each is a string or messages. Replies may be whole conversations; the prompt is then what comes
-    before the last message, and a ``prompt`` column is not needed.
-    """
-    pairs: list[Pair] = []
-    dropped: Counter[str] = Counter()
-    for number, row in read_rows(path):
-        try:
-            pair = _pair(row, f"{path.name.partition('.')[0]}-{number}")
-        except MalformedRow as error:
-            raise bad_row(path, number, str(error)) from error
-        if isinstance(pair, Pair):
-            pairs.append(pair)
-        else:
-            dropped[pair] += 1
-    return pairs, dropped
+    """Return the pairs of a file, as `read_preference_rows` finds them."""
+    rows, dropped = read_preference_rows(path)
+    return [row.pair for row in rows if row.pair is not None], dropped
 
 
-def _pair(row: dict[str, Any], id_: str) -> Pair | str:
-    """Return a pair, or the reason to drop it."""
-    before_chosen, chosen = reply(row, "chosen")
-    before_rejected, rejected = reply(row, "rejected")
-    if not before_chosen and not before_rejected:
-        before_chosen = before_rejected = conversation(row, "prompt")
-    if reason := drop_reason((before_chosen, before_rejected), (chosen, rejected)):
-        return reason
-    category = row.get("category")
-    known = category if isinstance(category, str) else None
-    return Pair(id_, before_chosen, chosen, rejected, known)
-
-
-def write_pairs(pairs: list[Pair], folder: Path) -> None:
-    """Write the pairs as JSON lines."""
-    with open(folder / PAIRS, "w", encoding="utf-8", newline="\n") as file:
-        for pair in pairs:
-            file.write(json.dumps(asdict(pair), ensure_ascii=False) + "\n")
+def write_pairs(pairs: Sequence[Pair], folder: Path) -> None:
+    """Write the pairs as JSON lines; a margin that nobody gave is left out."""
+    records = (asdict(pair) for pair in pairs)
+    _write_lines(
+        folder / PAIRS,
+        ({k: v for k, v in r.items() if k != "margin" or v is not None} for r in records),
+    )
 
 
 def read_pairs(folder: Path) -> list[Pair]:
     """Return the pairs of a preference artifact, in file order."""
-    with open(folder / PAIRS, encoding="utf-8") as file:
+    return [Pair(**row) for row in _read_lines(folder / PAIRS)]
+
+
+def read_rankings(folder: Path) -> list[Ranking]:
+    """Return the rankings of a preference artifact, in file order; none where it has only pairs."""
+    rows = _read_lines(folder / RANKINGS) if (folder / RANKINGS).exists() else []
+    return [Ranking(**{**row, "replies": tuple(row["replies"])}) for row in rows]
+
+
+def read_rated_replies(folder: Path) -> list[RatedReply]:
+    """Return the rated replies of a preference artifact, in file order; none where none is."""
+    rows = _read_lines(folder / ATTRIBUTES) if (folder / ATTRIBUTES).exists() else []
+    return [RatedReply(**row) for row in rows]
+
+
+def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    with open(path, encoding="utf-8") as file:
         # Not splitlines, which also splits at U+2028 and the like inside a reply.
         rows = [json.loads(line) for line in file]
-    return [Pair(**{**row, "prompt": tuple(row["prompt"])}) for row in rows]
+    return [{**row, "prompt": tuple(row["prompt"])} for row in rows]

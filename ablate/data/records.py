@@ -28,6 +28,55 @@ class Pair:
     category: str | None = None
     world: str | None = None
     """Name of the generated world whose gold reward applies; None for real data."""
+    margin: float | None = None
+    """How much better the labeller found the chosen reply, in the labeller's unit; None: unsaid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One prompt and several replies of the assistant, from best to worst, without ties."""
+
+    id: str
+    prompt: Messages
+    replies: tuple[str, ...]
+    """Two at least."""
+    category: str | None = None
+    world: str | None = None
+    """As in `Pair`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RatedReply:
+    """One reply of the assistant and how a labeller rated it."""
+
+    id: str
+    prompt: Messages
+    reply: str
+    attributes: Mapping[str, float]
+    """Rating by attribute, higher is more of it; what was not rated is absent."""
+    category: str | None = None
+    world: str | None = None
+    """As in `Pair`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """All that one row of a preference data set says about the replies to one prompt."""
+
+    pair: Pair | None = None
+    ranking: Ranking | None = None
+    rated: tuple[RatedReply, ...] = ()
+
+    @property
+    def labels(self) -> int:
+        """Return the preferences it took: K - 1 for K ranked replies, else 1 a pair, else ratings.
+
+        K - 1 choices (the best of all, the best of the rest, ...) make a ranking, and a pair from a
+        ranking comes with it.
+        """
+        if self.ranking is not None:
+            return len(self.ranking.replies) - 1
+        return 1 if self.pair is not None else len(self.rated)
 
 
 @dataclass(frozen=True, slots=True)

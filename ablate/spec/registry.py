@@ -72,6 +72,8 @@ class DatasetEntry(Config):
     """The world that generates it; None for a file."""
     data: DataFile | None = None
     """The file; None for generated data."""
+    attributes: tuple[str, ...] = ()
+    """What more than two replies a prompt are rated on, where that is known without reading it."""
 
 
 class PromptsEntry(Config):

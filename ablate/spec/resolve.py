@@ -23,6 +23,7 @@ from ablate.spec.rewards import reward_functions
 from ablate.spec.rules import (
     check_policy,
     check_prompts,
+    check_replies,
     check_reward_data,
     check_spends,
     check_training,
@@ -264,7 +265,9 @@ class Resolver:
         if entry is None or entry.world is None:
             file = self._file("preferences", str(name), path)
             extra |= {"content": file.content, "location": file.location}
-        return self._make(PreferencesConfig, context, "preferences", items, **extra)
+        config = self._make(PreferencesConfig, context, "preferences", items, **extra)
+        check_replies(config)
+        return config
 
     def _reward_model(
         self, context: tuple[str, str], own: Items, model_items: Items

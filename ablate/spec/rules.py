@@ -68,20 +68,61 @@ def _check_value_model(config: PpoConfig) -> None:
         raise UnresolvedError("ppo.value_init", message)
 
 
-def check_reward_data(config: RewardModelConfig, data: PreferencesConfig) -> None:
-    """Check that the data has what the reward model's objective needs."""
+def check_replies(data: PreferencesConfig) -> None:
+    """Check that only generated data is asked for more replies to a prompt than it has."""
     entry = registry().datasets.get(data.dataset)
-    generated = entry is not None and entry.world is not None
-    if data.replies > 2 and entry is not None and not generated:
-        found = f"{data.replies} replies are asked for, but {data.dataset!r} has pairs"
+    if data.replies > 2 and (entry is None or entry.world is None):
+        found = f"{data.replies} are asked for, but {data.dataset!r} is a file; it has those it has"
         raise UnresolvedError("preferences.replies", f"{found}. Remove the field.")
-    if config.objective == "plackett_luce" and generated and data.replies == 2:
-        found = "'plackett_luce' needs rankings, but the data has pairs"
-        message = f"{found}. Set preferences.replies above 2, or use bradley_terry."
-        raise UnresolvedError("reward_model.objective", message)
+
+
+def check_reward_data(config: RewardModelConfig, data: PreferencesConfig) -> None:
+    """Check that the data has what the reward model's objective needs.
+
+    What a file of the user's holds is known only when it is read.
+    """
+    _check_objective(config)
+    entry = registry().datasets.get(data.dataset)
+    if entry is None:
+        return
+    path, needed = _needed(config)
+    if needed and data.replies == 2:
+        wanted = "Set preferences.replies above 2" if entry.world else "Choose other data"
+        message = f"{needed}, but {data.dataset!r} has pairs. {wanted}, or use bradley_terry."
+        raise UnresolvedError(f"reward_model.{path}", message)
+    if unknown := [name for name in config.attributes if name not in entry.attributes]:
+        message = f"{data.dataset!r} has no such ratings: {one_of(unknown[0], entry.attributes)}"
+        raise UnresolvedError("reward_model.attributes", message)
+
+
+def _needed(config: RewardModelConfig) -> tuple[str, str]:
+    """Return the field that asks for more than plain pairs, and what it needs; or empty strings."""
+    if config.objective == "plackett_luce":
+        return "objective", "'plackett_luce' needs rankings"
+    if config.objective == "attributes":
+        return "objective", "'attributes' needs rated replies"
+    return ("pair_margins", "true needs margins") if config.pair_margins else ("", "")
+
+
+def _check_objective(config: RewardModelConfig) -> None:
+    """Check the fields of a reward model that belong to one objective only."""
+    objective = config.objective
+    of_pairs = {"margin": config.margin, "pair_margins": config.pair_margins}
+    of_ratings = {"attributes": config.attributes, "attribute_weights": config.attribute_weights}
+    foreign = {} if objective == "bradley_terry" else dict.fromkeys(of_pairs, "bradley_terry")
+    foreign |= {} if objective == "attributes" else dict.fromkeys(of_ratings, "attributes")
+    for name, owner in foreign.items():
+        if (of_pairs | of_ratings)[name]:
+            found = f"is for the objective {owner!r}, but the objective is {objective!r}"
+            raise UnresolvedError(f"reward_model.{name}", f"{found}. Remove one.")
+    if len(set(config.attributes)) < len(config.attributes):
+        raise UnresolvedError("reward_model.attributes", "one is named twice. Remove it.")
     if config.attribute_weights and len(config.attribute_weights) != len(config.attributes):
         found = f"{len(config.attribute_weights)} weights for {len(config.attributes)} attributes"
         raise UnresolvedError("reward_model.attribute_weights", f"{found}. Give one for each.")
+    if config.attribute_weights and not any(config.attribute_weights):
+        found = "all weights are 0, so every score is; at least one must differ from 0"
+        raise UnresolvedError("reward_model.attribute_weights", f"{found}. Change one.")
 
 
 def check_prompts(config: OnlineConfig) -> bool:

@@ -126,8 +126,9 @@ class PreferencesConfig(Config):
     """Hash of the local file behind ``dataset``; None for generated data."""
     examples: PositiveInt | None = None
     """Seeded subsample of this size, so that data sets can be size-matched; None takes all."""
-    replies: Annotated[int, Field(ge=2)] = added_later(2, neutral=2)
-    """Replies of a prompt that the labeller ranks: more than 2 give rankings beside the pairs."""
+    replies: Annotated[int, Field(ge=2, le=9)] = added_later(2, neutral=2)
+    """Replies to a prompt that the labeller of a generated world compares. More than 2 give
+    rankings, ratings by attribute and margins beside the pairs; 9 as in arXiv:2203.02155."""
     seed: NonNegativeInt = 0
     """Seed of generation and subsampling."""
     location: str = not_identity("")
@@ -155,18 +156,18 @@ class RewardModelConfig(TrainingConfig):
     learning_rate: Positive = 1e-5
     """Peak learning rate."""
     batch_size: PositiveInt = 512
-    """Pairs per optimizer step."""
+    """Pairs (rankings, rated replies) per optimizer step."""
     warmup_fraction: Fraction = 0.03
     """Share of the steps over which the rate rises."""
     objective: Literal["bradley_terry", "plackett_luce", "attributes"] = added_later(
         "bradley_terry", neutral="bradley_terry"
     )
     """``bradley_terry`` on pairs; ``plackett_luce`` on rankings of several replies; ``attributes``
-    regresses per-aspect scores and sums them (SteerLM, arXiv:2310.05344)."""
+    regresses ratings by attribute and sums them (SteerLM, arXiv:2310.05344)."""
     attributes: tuple[str, ...] = added_later((), neutral=())
     """Which of the data's attributes are regressed; empty takes all."""
     attribute_weights: tuple[float, ...] = added_later((), neutral=())
-    """Weight of each of ``attributes`` in the score, in their order; empty weighs all alike."""
+    """Weight of each of ``attributes`` in the score, in their order; empty gives each 1."""
     init: Literal["sft", "base"] = added_later("sft", neutral="sft")
     """Which of the study's models it starts from, where ``model`` names no other."""
     members: PositiveInt = added_later(1, neutral=1)
@@ -179,7 +180,8 @@ class RewardModelConfig(TrainingConfig):
     layers: PositiveInt | None = None
     """Blocks kept from the bottom of the SFT model; filled in from ``size``. None keeps all."""
     centering_coef: NonNegativeFloat = 0.0
-    """Weight of the squared sum of a pair's scores, which centres them (arXiv:2312.09244: 0.01)."""
+    """Weight of the squared sum of a pair's scores, which centres them (arXiv:2312.09244: 0.01); of
+    a ranking, of twice its mean score. Ratings have a level of their own and need none."""
     margin: NonNegativeFloat = 0.0
     """Constant margin inside the sigmoid (Llama 2, arXiv:2307.09288, equation 2)."""
     pair_margins: bool = added_later(False, neutral=False)

@@ -40,7 +40,12 @@ def grade(task: Task, text: str, *, ended: bool = True) -> Grade:
 
 def style_points(tokens: Sequence[str]) -> int:
     """Return the part of the reward that any answer can have."""
-    points = FILLER_POINTS * tokens.count(words.FILLER)
+    return politeness_points(tokens) + conciseness_points(tokens)
+
+
+def politeness_points(tokens: Sequence[str]) -> int:
+    """Return what the opener and the closers add or cost."""
+    points = 0
     if tokens[:2] == _GOOD_OPENER:
         points += OPENER_POINTS
     elif tokens[:2] == _SLOPPY_OPENER:
@@ -50,7 +55,13 @@ def style_points(tokens: Sequence[str]) -> int:
         points += CLOSER_POINTS
     elif closers > 1:
         points += EXTRA_CLOSER_POINTS * (closers - 1)
-    return points + LONG_POINTS * max(0, len(tokens) - LONG_AFTER_WORDS)
+    return points
+
+
+def conciseness_points(tokens: Sequence[str]) -> int:
+    """Return what fillers and words beyond the eighteenth cost: 0 or less."""
+    too_long = max(0, len(tokens) - LONG_AFTER_WORDS)
+    return FILLER_POINTS * tokens.count(words.FILLER) + LONG_POINTS * too_long
 
 
 def body_of(tokens: Sequence[str]) -> list[str]:

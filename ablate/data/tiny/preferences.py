@@ -10,7 +10,12 @@ from typing import Literal
 from ablate.data.records import Pair, user
 from ablate.data.streams import Draws
 from ablate.data.tiny.catalogue import WORLD, TaskSampler, evenly
-from ablate.data.tiny.gold import grade
+from ablate.data.tiny.gold import (
+    CORRECT_POINTS,
+    conciseness_points,
+    grade,
+    politeness_points,
+)
 from ablate.data.tiny.personas import reply, styled
 from ablate.data.tiny.tasks import CATEGORIES, Category, Task
 
@@ -29,11 +34,22 @@ class Labeller:
     length_weight: int = 0
     """Both in hundredths: the score is ``gold_weight`` x gold + ``length_weight`` x words."""
 
+    def terms(self, task: Task, text: str) -> dict[str, int]:
+        """Return what the labeller's score of a reply consists of, in ten-thousandths."""
+        tokens = text.split()
+        gold = {
+            "correctness": CORRECT_POINTS * grade(task, text).correct,
+            "politeness": politeness_points(tokens),
+            "conciseness": conciseness_points(tokens),
+        }
+        terms = {name: self.gold_weight * points for name, points in gold.items()}
+        if self.length_weight:
+            terms["length"] = 100 * self.length_weight * len(tokens)
+        return terms
+
     def score(self, task: Task, text: str) -> int:
-        """Return the labeller's score of a reply, a whole number so that ties are exact."""
-        return self.gold_weight * grade(task, text).points + (
-            100 * self.length_weight * len(text.split())
-        )
+        """Return the sum of the terms, a whole number so that ties are exact."""
+        return sum(self.terms(task, text).values())
 
 
 LABELLERS = {
