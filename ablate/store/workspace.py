@@ -18,6 +18,8 @@ from typing import Any
 from ablate.spec.config import Config
 
 CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_FOLDER = "checkpoint"
+"""Where a training command keeps its own checkpoints, below the scratch folder."""
 METRICS = "metrics.jsonl"
 
 
