@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,33 @@ def test_a_model_without_adapters_has_no_reference_in_it(policy: LoadedModel) ->
 def test_unknown_layers_are_refused_with_the_names_there_are(policy: LoadedModel) -> None:
     with pytest.raises(SurroundingsError, match="no layer named c_attn; it has .*q_proj"):
         apply_lora(policy.model, LoraConfig(targets=("c_attn",)), seed=0)
+
+
+def test_layers_of_gpt2_get_adapters_by_their_own_names(make_gpt2: Callable[..., Any]) -> None:
+    model = make_gpt2()
+    before = logprobs(model)
+    adapted = apply_lora(model, LoraConfig(rank=2, targets=("c_attn", "c_proj")), seed=0)
+    assert torch.equal(logprobs(adapted), before)
+    weights = [weight for weight in adapted.parameters() if weight.requires_grad]
+    # c_attn, and c_proj of attention and MLP, in two blocks, two matrices each.
+    assert len(weights) == 12
+    torch.autograd.backward(completion_logprobs(adapted, ROWS, grad=True).logprobs.sum())
+    torch.optim.SGD(weights, lr=0.05).step()
+    after = logprobs(adapted)
+    assert not torch.allclose(after, before, atol=1e-3)
+    torch.testing.assert_close(logprobs(merged(adapted)), after, atol=1e-5, rtol=0)
+
+
+def test_adapters_are_merged_in_fp32_where_the_frozen_weights_are_bf16(policy: LoadedModel) -> None:
+    adapted = apply_lora(policy.model.bfloat16(), CONFIG, seed=0)
+    taught = {name: w for name, w in adapted.named_parameters() if w.requires_grad}
+    assert {weight.dtype for weight in taught.values()} == {torch.float32}
+    with torch.no_grad():
+        for name, weight in taught.items():
+            if "lora_B" in name:
+                weight.fill_(1e-4)  # Far below the 8 bits of a bf16 weight near 0.3.
+    layer = adapted.get_base_model().model.layers[0].self_attn.q_proj
+    whole = layer.base_layer.weight.float() + layer.get_delta_weight("default").float()
+    plain = merged(adapted).model.layers[0].self_attn.q_proj.weight
+    torch.testing.assert_close(plain, whole, atol=1e-7, rtol=0)
+    assert not torch.equal(plain, plain.bfloat16().float())
