@@ -149,6 +149,10 @@ def test_p6_whitening_uses_the_population_variance_of_real_tokens() -> None:
     assert masked_mean(x, mask).item() == 2.0
 
 
+def test_p6_what_is_constant_whitens_to_zeros() -> None:
+    assert whiten(torch.full((2, 2), 3.0), torch.ones(2, 2)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
 def test_p6_whitening_without_the_shift_keeps_the_mean() -> None:
     x = torch.tensor([[10.0, 30.0]])
     whitened = whiten(x, torch.ones(1, 2), shift_mean=False)
