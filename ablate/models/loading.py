@@ -1,7 +1,9 @@
 """Models on disk and in memory.
 
-What is loaded here is ready to compare: fp32 on a CPU, dropout off, and every tensor copied into
-fresh memory, because the bits of a matrix product depend on the address of its weights.
+What is loaded here is ready to compare: dropout off, and every tensor copied into fresh memory,
+because the bits of a matrix product depend on the address of its weights. Weights are fp32 on a
+CPU; on a GPU they have their file's dtype, which may be bf16 where it was imported, until they are
+trained.
 """
 
 from __future__ import annotations
@@ -56,9 +58,14 @@ def load_reward_model(folder: Path, *, device: str = "cpu") -> LoadedModel:
 
 
 def new_reward_model(
-    policy_folder: Path, *, layers: int | None, seed: int, device: str = "cpu"
+    policy_folder: Path,
+    *,
+    layers: int | None,
+    seed: int,
+    outputs: int = 1,
+    device: str = "cpu",
 ) -> LoadedModel:
-    """Return a policy's body under a new scalar head, optionally its first blocks only.
+    """Return a policy's body under a new head of ``outputs`` scalars, or its first blocks only.
 
     The head's weights are drawn from N(0, 1/(d+1)), as Huang et al. 2024 (arXiv:2403.17031,
     section 4) report of the original code; it has no bias.
@@ -74,7 +81,7 @@ def new_reward_model(
     config.num_hidden_layers = kept
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:kept]
-    config.num_labels = 1
+    config.num_labels = outputs
     with torch.random.fork_rng(devices=[]):  # Its default initialization is overwritten below.
         model = AutoModelForSequenceClassification.from_config(config)
     weights = body(policy.model).state_dict()
@@ -84,7 +91,7 @@ def new_reward_model(
 
 
 def initialize_head(model: nn.Module, *, seed: int) -> None:
-    """Draw the scalar head's weights from N(0, 1/(d+1)) with a generator of its own."""
+    """Draw the score head's weights from N(0, 1/(d+1)) with a generator of its own."""
     weight = score_head(model).weight
     generator = torch.Generator().manual_seed(seed)
     draws = torch.randn(weight.shape, generator=generator) / (weight.shape[1] + 1) ** 0.5
@@ -116,9 +123,10 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
 
 
 def import_model(config: ImportedModelConfig, folder: Path) -> None:
-    """Write weights that exist already as a normalized folder: fp32, safetensors, chat template.
+    """Write weights that exist already as a normalized folder: safetensors, chat template.
 
-    Code that comes with a hub model is never run.
+    fp32, or the dtype that the model states where that holds every weight exactly. Code that comes
+    with a hub model is never run.
     """
     with _quiet():
         if config.format == "gguf":
@@ -139,13 +147,22 @@ def _load_hub_layout(config: ImportedModelConfig) -> tuple[Any, Any]:
         name, _, revision = config.content.removeprefix("hub:").partition("@")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        stated = AutoConfig.from_pretrained(name, revision=revision).dtype
         model = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise SurroundingsError(
             f"model: {name!r} cannot be loaded as a causal language model: {error} "
             "Give a folder in hub layout, or a hub id while there is a network."
         ) from error
-    return model, tokenizer
+    return _compact(model, stated), tokenizer
+
+
+def _compact(model: Any, stated: Any) -> Any:
+    """Return an fp32 model in the smaller dtype that it states, if no weight changes by that."""
+    if stated not in (torch.bfloat16, torch.float16):
+        return model
+    exact = all(torch.equal(weight.to(stated).float(), weight) for weight in model.parameters())
+    return model.to(stated) if exact else model
 
 
 def _load(auto_class: Any, folder: Path, device: str) -> LoadedModel:
@@ -161,9 +178,10 @@ def _load(auto_class: Any, folder: Path, device: str) -> LoadedModel:
     refuse_unsupported(config, str(folder))
     with _quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        # The default dtype is the file's, and bf16 is a hundred times slower on most CPUs.
+        # The file's dtype only on a GPU: bf16 is a hundred times slower on most CPUs.
+        dtype = torch.float32 if first_place(device) == "cpu" else "auto"
         model = auto_class.from_pretrained(
-            folder, config=config, dtype=torch.float32, local_files_only=True
+            folder, config=config, dtype=dtype, local_files_only=True
         )
     boundary = Boundary(tokenizer, _end_ids(model, tokenizer))
     return LoadedModel(_prepared(model, device), tokenizer, boundary)
@@ -173,6 +191,8 @@ def _prepared(model: Any, device: str) -> Any:
     """Return the model in eval mode on the device, every tensor in fresh memory."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    if hasattr(model, "score"):
+        model.score.float()  # A bf16 score has 8 bits: close replies would tie.
     # A padding index stops the gradient of its embedding, also where the end token has that id.
     model.get_input_embeddings().padding_idx = None
     return model.to(first_place(device)).eval()

@@ -89,6 +89,17 @@ def completion_scores(
     The position comes from the row's length. Hugging Face's own pooling looks for padding ids and
     takes the token before the end token when both have the same id.
     """
+    return completion_outputs(reward_model, rows, grad=grad, micro_batch=micro_batch)[:, 0]
+
+
+def completion_outputs(
+    reward_model: nn.Module,
+    rows: Sequence[Row],
+    *,
+    grad: bool = False,
+    micro_batch: int | None = None,
+) -> Tensor:
+    """Return all outputs of the head at each row's last completion token, shape (B, outputs)."""
     if any(len(completion) == 0 for _, completion in rows):
         raise ValueError("an empty completion has no last token to score")
     device = device_of(spread(reward_model))
@@ -96,7 +107,7 @@ def completion_scores(
     parts: list[Tensor] = []
 
     def evaluate(batch: Layout) -> Tensor:
-        return _scalars(reward_model, batch, batch.last)
+        return _outputs(reward_model, batch, batch.last)
 
     with recording(reward_model, grad=grad):
         for batch in _batches(rows, grad=grad, max_rows=micro_batch):
@@ -104,7 +115,7 @@ def completion_scores(
             parts.append(inside(reward_model, evaluate, place)[: len(batch)])
             order.extend(batch)
     if not parts:
-        return torch.zeros(0, device=device)
+        return torch.zeros(0, 1, device=device)
     return _scatter(torch.cat(parts), order, len(rows), grad=grad)
 
 
@@ -167,18 +178,23 @@ def _batches(rows: Sequence[Row], *, grad: bool, max_rows: int | None) -> list[l
 
 def _scatter(values: Tensor, cells: Sequence[int], size: int, *, grad: bool) -> Tensor:
     index = torch.tensor(cells, dtype=torch.long, device=values.device)
-    empty = torch.zeros(size, dtype=values.dtype, device=values.device)
+    empty = torch.zeros(size, *values.shape[1:], dtype=values.dtype, device=values.device)
     filled = empty.index_copy(0, index, values)
     return filled if grad else pooled(filled)
 
 
 def _scalars(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
+    return _outputs(model, batch, positions)[:, 0]
+
+
+def _outputs(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
+    """Return the score head's outputs at some positions, (N, outputs) in fp32."""
     states = hidden_states(model, batch.ids).flatten(0, 1)[positions]
     head = score_head(model)
     # A bf16 scalar has 8 bits: replies whose scores differ by half a percent would tie.
     with torch.autocast(states.device.type, enabled=False):
         scores: Tensor = head(states.to(next(head.parameters()).dtype))
-    return scores[:, 0].float()
+    return scores.float()
 
 
 def _statistics(
