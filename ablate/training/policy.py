@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ablate.spec.config import Config
-from ablate.spec.stages import DpoConfig, GrpoConfig, PpoConfig, ReinforceConfig, RlooConfig
+from ablate.spec.stages import GrpoConfig, KtoConfig, PpoConfig, ReinforceConfig, RlooConfig
 from ablate.store.workspace import Workspace
-from ablate.training.dpo import run_dpo
+from ablate.training.kto import run_kto
+from ablate.training.offline import run_offline
+from ablate.training.pair_losses import RULES
 from ablate.training.policy_gradient import run_policy_gradient
 from ablate.training.ppo import run_ppo
 
 LOOPS: dict[type[Config], Callable[[Workspace, Any], None]] = {
-    DpoConfig: run_dpo,
+    **dict.fromkeys(RULES, run_offline),
+    KtoConfig: run_kto,
     PpoConfig: run_ppo,
     ReinforceConfig: run_policy_gradient,
     RlooConfig: run_policy_gradient,

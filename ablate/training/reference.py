@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from ablate.data.preferences import read_pairs
 from ablate.models.batching import row_lengths
+from ablate.models.boundary import Row
 from ablate.models.loading import load_policy
 from ablate.models.logprobs import completion_logprobs
 from ablate.spec.stages import ReferenceConfig
@@ -32,19 +37,32 @@ def run(workspace: Workspace) -> None:
     rows = pair_rows(loaded.boundary, pairs, config.max_length)
     count_kept(workspace, "pairs", kept=len(rows.kept), total=len(pairs))
     both = rows.chosen + rows.rejected
-    lengths = row_lengths(both)
-    order = sorted(range(len(both)), key=lambda i: lengths[i])
-    sums = torch.empty(len(both))
-    done = 0
-    for chunk in chunks(order, ROWS_AT_ONCE):
-        with workspace.timed("scoring"), autocast(device):
-            scored = completion_logprobs(
-                loaded.model, [both[i] for i in chunk], temperature=config.temperature, grad=False
-            )
-        sums[chunk] = scored.logprobs.sum(dim=1).cpu()
-        done += len(chunk)
-        workspace.progress(done, len(both))
+    sums = frozen_sums(workspace, loaded.model, both, temperature=config.temperature, device=device)
     sides = {name: torch.full((len(pairs),), torch.nan) for name in ("chosen", "rejected")}
     sides["chosen"][rows.kept], sides["rejected"][rows.kept] = sums.chunk(2)
     safetensors.torch.save_file(sides, workspace.output / REFERENCE)
     write_summary(workspace, pairs=len(rows.kept), dropped_long=len(pairs) - len(rows.kept))
+
+
+def frozen_sums(
+    workspace: Workspace,
+    model: Any,
+    rows: Sequence[Row],
+    *,
+    temperature: float = 1.0,
+    device: str = "cpu",
+) -> Tensor:
+    """Return the summed log-probability of each completion, (rows,), fp32 on CPU, in nats."""
+    lengths = row_lengths(rows)
+    order = sorted(range(len(rows)), key=lambda i: lengths[i])
+    sums = torch.empty(len(rows))
+    done = 0
+    for chunk in chunks(order, ROWS_AT_ONCE):
+        with workspace.timed("scoring"), autocast(device):
+            scored = completion_logprobs(
+                model, [rows[i] for i in chunk], temperature=temperature, grad=False
+            )
+        sums[chunk] = scored.logprobs.sum(dim=1).cpu()
+        done += len(chunk)
+        workspace.progress(done, len(rows))
+    return sums

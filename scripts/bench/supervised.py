@@ -35,10 +35,10 @@ from ablate.models.loading import LoadedModel
 from ablate.models.logprobs import completion_logprobs
 from ablate.spec.stages import DpoConfig, RewardModelConfig, SftConfig
 from ablate.store.workspace import Workspace
-from ablate.training.dpo import DpoObjective
 from ablate.training.examples import PairRows
 from ablate.training.learner import Learner, settings_of
 from ablate.training.loop import Pace, train
+from ablate.training.offline import PairObjective
 from ablate.training.order import bucketed_batches, chunks
 from ablate.training.reward_model import RewardObjective
 from ablate.training.sft import SftObjective
@@ -89,7 +89,7 @@ class Ours:
         self.objective: Any
         if case.kind == "dpo":
             config: Any = DpoConfig(beta=BETA, **fields)
-            self.objective = DpoObjective(model, rows, reference, config)
+            self.objective = PairObjective(model, rows, reference, config)
         elif case.kind == "reward_model":
             config = RewardModelConfig(**fields)
             self.objective = RewardObjective(model, rows, config)

@@ -12,10 +12,10 @@ from ablate.data.preferences import read_pairs
 from ablate.errors import StageError
 from ablate.models.loading import load_policy, load_reward_model
 from ablate.spec.stages import LoraConfig
-from ablate.training.dpo import DpoObjective
 from ablate.training.examples import pair_rows
 from ablate.training.learner import Learner, Share, settings_of
 from ablate.training.loop import Objective
+from ablate.training.offline import PairObjective
 from ablate.training.order import bucketed_batches, chunks, cycled
 from ablate.training.reward_model import RewardObjective
 from ablate.training.schedule import LearningRate
@@ -84,7 +84,7 @@ def objectives(toy: Toy) -> dict[str, tuple[Trainable, Objective]]:
     scorer = Trainable(reward, None, seed=0)
     return {
         "sft": (trained, SftObjective(trained.model, rows.chosen)),
-        "dpo": (trained, DpoObjective(trained.model, rows, reference, dpo_config())),
+        "dpo": (trained, PairObjective(trained.model, rows, reference, dpo_config())),
         "reward_model": (scorer, RewardObjective(scorer.model, rows, reward_config())),
     }
 

@@ -20,7 +20,7 @@ from ablate.training.examples import demonstration_rows, pair_rows
 DPO_METRICS = {
     "loss", "reward_chosen", "reward_rejected", "reward_margin", "accuracy", "gradient_weight",
     "logp_chosen", "logp_rejected", "length_chosen", "length_rejected", "grad_norm",
-    "learning_rate",
+    "learning_rate", "used_preferences",
 }  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from ablate.algorithms.dpo import PairLogprobs
 from ablate.data.preferences import read_pairs
 from ablate.models.loading import load_policy, load_reward_model
 from ablate.models.logprobs import completion_logprobs
-from ablate.training.dpo import DpoObjective
 from ablate.training.examples import PairRows, pair_rows
+from ablate.training.offline import PairObjective
 from ablate.training.reward_model import RewardObjective
 from ablate.training.sft import SftObjective
 
@@ -82,7 +82,8 @@ def test_dpo_loss_equals_trl(toy: Toy, tmp_path: Path) -> None:
     sums = completion_logprobs(reference_model, rows.of(INDICES), grad=False).logprobs.sum(dim=1)
     reference = PairLogprobs(*sums.chunk(2))
     config = dpo_config(beta=0.3)
-    ours = DpoObjective(loaded.model.eval(), rows, reference, config).share(INDICES, 12.0)
+    objective = PairObjective(loaded.model.eval(), rows, reference, config)
+    ours = objective.share(INDICES, objective.weight(INDICES))
     assert abs(ours.loss.item() - 0.6931) > 1e-3, "policy and reference must differ"
     torch.testing.assert_close(ours.loss, theirs, atol=1e-5, rtol=0)
 

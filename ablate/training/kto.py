@@ -1,0 +1,218 @@
+"""KTO: desirable and undesirable examples, and a baseline from completions of other prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ablate.algorithms.bradley_terry import wins
+from ablate.algorithms.kto import kl_baseline, kto_loss, mismatched
+from ablate.errors import StageError
+from ablate.models.batching import row_lengths
+from ablate.models.boundary import Row
+from ablate.models.loading import load_policy
+from ablate.models.logprobs import completion_logprobs
+from ablate.models.ranks import world_size
+from ablate.spec.offline import KtoConfig
+from ablate.store.workspace import Workspace
+from ablate.training.learner import Share
+from ablate.training.offline import OfflineData
+from ablate.training.order import bucketed_batches
+from ablate.training.reference import frozen_sums
+from ablate.training.trainable import Trainable
+
+CACHE = "kto_reference.safetensors"
+Crossing = tuple[int, int]
+"""An example's prompt and the other example whose completion is put under it."""
+
+
+class KtoStep(NamedTuple):
+    """What the micro-batches of an optimizer step share."""
+
+    examples: int
+    desirable: int
+    undesirable: int
+    baseline: Tensor
+    """The reference point in nats, a scalar without gradient."""
+
+
+@dataclass(frozen=True)
+class KtoReference:
+    """Log-probabilities under the frozen reference, in nats."""
+
+    own: Tensor
+    """Of every example's completion, (examples,), fp32 on CPU."""
+    crossed: Mapping[Crossing, float]
+    """Of the mismatched completions of the whole schedule that fit."""
+
+
+class KtoObjective:
+    """The mean KTO loss of an optimizer step's examples; the first half of all is desirable."""
+
+    def __init__(
+        self, model: Any, rows: Sequence[Row], reference: KtoReference, config: KtoConfig
+    ) -> None:
+        """Train ``model`` on rows: of n pairs the chosen ones, then the rejected ones."""
+        self.model, self.rows, self.reference, self.config = model, rows, reference, config
+
+    def tokens(self, batch: Sequence[int]) -> int:
+        """Return the completion tokens that are learned from."""
+        return sum(len(self.rows[i].completion) for i in batch)
+
+    def weight(self, batch: Sequence[int]) -> KtoStep:
+        """Return the step's counts, and its baseline under the weights it starts with."""
+        desirable = sum(self._desirable(batch).tolist())
+        crossings = [c for c in crossings_of(self.rows, batch) if c in self.reference.crossed]
+        baseline = torch.zeros(())
+        if crossings:
+            rows = [crossed_row(self.rows, crossing) for crossing in crossings]
+            scored = completion_logprobs(
+                self.model, rows, grad=False, micro_batch=self.config.micro_batch_size
+            )
+            sums = scored.logprobs.sum(dim=1)
+            frozen = torch.tensor([self.reference.crossed[c] for c in crossings]).to(sums)
+            baseline = kl_baseline(sums - frozen)
+        return KtoStep(len(batch), desirable, len(batch) - desirable, baseline)
+
+    def share(self, micro: Sequence[int], weight: KtoStep) -> Share:
+        """Return some examples' part of the mean loss and metrics."""
+        scored = completion_logprobs(self.model, [self.rows[i] for i in micro], grad=True)
+        policy = scored.logprobs.sum(dim=1)
+        logratios = policy - self.reference.own[list(micro)].to(policy)
+        desirable = self._desirable(micro).to(policy.device)
+        losses = self._losses(logratios, desirable, weight.baseline)
+        each = {
+            "reward": self.config.beta * logratios,
+            "logp": policy,
+            "length": scored.mask.sum(dim=1),
+        }
+        metrics: dict[str, Tensor] = {}
+        for name, values in each.items():
+            metrics[f"{name}_chosen"] = values[desirable].sum() / weight.desirable
+            metrics[f"{name}_rejected"] = values[~desirable].sum() / weight.undesirable
+        metrics["reward_margin"] = metrics["reward_chosen"] - metrics["reward_rejected"]
+        gain = torch.where(desirable, logratios, -logratios) + torch.where(
+            desirable, -weight.baseline, weight.baseline
+        )
+        metrics["accuracy"] = wins(gain).sum() / weight.examples
+        pulls = self._pulls(logratios, desirable, weight.baseline)
+        metrics["gradient_weight"] = pulls.sum() / weight.examples
+        metrics["kl_baseline"] = weight.baseline * (len(micro) / weight.examples)
+        loss = losses.sum() / weight.examples
+        return Share(loss, {name: value.detach() for name, value in metrics.items()})
+
+    def _desirable(self, examples: Sequence[int]) -> Tensor:
+        return torch.tensor([i < len(self.rows) // 2 for i in examples])
+
+    def _losses(self, logratios: Tensor, desirable: Tensor, baseline: Tensor) -> Tensor:
+        return kto_loss(
+            logratios,
+            desirable,
+            baseline=baseline,
+            beta=self.config.beta,
+            desirable_weight=self.config.desirable_weight,
+            undesirable_weight=self.config.undesirable_weight,
+        )
+
+    def _pulls(self, logratios: Tensor, desirable: Tensor, baseline: Tensor) -> Tensor:
+        """Return the size of each loss's slope in its reward, (B,)."""
+        leaf = logratios.detach().requires_grad_()
+        with torch.enable_grad():
+            total = self._losses(leaf, desirable, baseline).sum()
+            (slopes,) = torch.autograd.grad(total, leaf)
+        return slopes.abs() / self.config.beta
+
+
+def run_kto(workspace: Workspace, config: KtoConfig) -> None:
+    """Train the ``policy`` input on both sides of the ``preferences`` input, apart from each other.
+
+    The reference is the ``reference_policy`` input where there is one, else the policy itself
+    before its first step. It is gone before training starts.
+    """
+    data = OfflineData.read(workspace, config)
+    rows = data.rows.chosen + data.rows.rejected
+    pairs = len(data.rows.chosen)
+    batches = kto_batches(rows, config)
+    reference = kto_reference(data, rows, batches)
+    trainable = Trainable(data.loaded, config.lora, seed=config.seed)
+    objective = KtoObjective(trainable.model, rows, reference, config)
+    data.fit(trainable, objective, batches, pair_of=lambda example: example % pairs)
+
+
+def kto_batches(rows: Sequence[Row], config: KtoConfig) -> list[list[int]]:
+    """Return the examples of every optimizer step; in each, two prompts at least.
+
+    A batch of one prompt, such as the last example of an epoch, has nothing to mismatch. It is
+    joined to the batch before it, or the first one to the batch after it. Raises StageError
+    (``bad_data``) where all examples have one prompt.
+    """
+    if len({row.prompt for row in rows}) < 2:
+        raise StageError(
+            f"kto: {len(rows)} examples of one prompt; the KL baseline needs completions of other"
+            " prompts. Use data with more prompts.",
+            kind="bad_data",
+        )
+    made: list[list[int]] = []
+    cut = bucketed_batches(
+        row_lengths(rows), config.batch_size, epochs=config.epochs, seed=config.seed
+    )
+    for batch in cut:
+        lonely = len({rows[i].prompt for i in batch}) < 2
+        if made and (lonely or len({rows[i].prompt for i in made[-1]}) < 2):
+            made[-1] = made[-1] + batch
+        else:
+            made.append(batch)
+    return made
+
+
+def crossings_of(rows: Sequence[Row], batch: Sequence[int]) -> list[Crossing]:
+    """Return, for each example of a batch, its prompt's and its mismatched completion's number."""
+    others = mismatched([rows[i].prompt for i in batch])
+    return [(i, batch[other]) for i, other in zip(batch, others, strict=True)]
+
+
+def crossed_row(rows: Sequence[Row], crossing: Crossing) -> Row:
+    """Return the prompt of one example with the completion of the other."""
+    prompt, completion = crossing
+    return Row(rows[prompt].prompt, rows[completion].completion)
+
+
+def kto_reference(
+    data: OfflineData, rows: Sequence[Row], batches: Sequence[Sequence[int]]
+) -> KtoReference:
+    """Score all completions that the schedule needs under the reference, once for all attempts.
+
+    A mismatched completion that does not fit under its prompt in ``max_length`` is left out of the
+    baseline.
+    """
+    crossings = sorted({c for batch in batches for c in crossings_of(rows, batch)})
+    crossed = [crossed_row(rows, crossing) for crossing in crossings]
+    fits = [length <= data.config.max_length for length in row_lengths(crossed)]
+    crossings = [crossing for crossing, fit in zip(crossings, fits, strict=True) if fit]
+    scored = _scores(data, [*rows, *(crossed_row(rows, crossing) for crossing in crossings)])
+    of_crossings = scored[len(rows) :].tolist()
+    return KtoReference(scored[: len(rows)], dict(zip(crossings, of_crossings, strict=True)))
+
+
+def _scores(data: OfflineData, rows: Sequence[Row]) -> Tensor:
+    workspace = data.workspace
+    cache = workspace.scratch / CACHE
+    # Several ranks score together, so none may find a file that the others lack.
+    kept = world_size() == 1
+    if kept and cache.exists():
+        stored: Tensor = safetensors.torch.load_file(cache)["sums"]
+        return stored
+    model = data.loaded.model
+    if (other := workspace.inputs.get("reference_policy")) is not None:
+        model = load_policy(other / "model", device=data.device).model
+    sums = frozen_sums(workspace, model, rows, device=data.device)
+    if kept:
+        partial = cache.with_suffix(".partial")
+        safetensors.torch.save_file({"sums": sums}, partial)
+        partial.replace(cache)
+    return sums

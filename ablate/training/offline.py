@@ -1,0 +1,239 @@
+"""Training on a fixed set of preference pairs: one loop and one objective for every pair loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ablate.algorithms.bradley_terry import wins
+from ablate.algorithms.dpo import PairLogprobs
+from ablate.data.preferences import read_pairs
+from ablate.data.records import Pair
+from ablate.errors import StageError
+from ablate.models.loading import LoadedModel, load_policy, save_model
+from ablate.models.logprobs import completion_logprobs
+from ablate.spec.offline import DpoMarginConfig, OfflineConfig
+from ablate.store.workspace import Workspace
+from ablate.training.device import pick_device
+from ablate.training.examples import PairRows, count_kept, pair_rows
+from ablate.training.learner import Learner, Share, settings_of
+from ablate.training.loop import Objective, Pace, train, write_summary
+from ablate.training.order import bucketed_batches
+from ablate.training.pair_losses import RULES, PairFacts, StepTotals, pair_rewards, pull
+from ablate.training.reference import REFERENCE
+from ablate.training.trainable import Trainable
+
+
+class PairObjective:
+    """The mean loss of an optimizer step's pairs, whichever loss the configuration names."""
+
+    def __init__(
+        self,
+        model: Any,
+        rows: PairRows,
+        reference: PairLogprobs | None,
+        config: Any,
+        *,
+        gaps: Tensor | None = None,
+    ) -> None:
+        """Train ``model`` on pairs.
+
+        ``reference`` holds their summed log-probabilities, each (pairs,), None where the algorithm
+        has no reference; ``gaps`` how much better each chosen reply was found, (pairs,).
+        """
+        self.model, self.rows, self.config = model, rows, config
+        self.reference, self.gaps = reference, gaps
+        self.rule = RULES[type(config)]
+
+    def tokens(self, batch: Sequence[int]) -> int:
+        """Return the completion tokens that are learned from."""
+        if self.rule.learns_rejected:
+            return self.rows.tokens(batch)
+        return sum(len(self.rows.chosen[i].completion) for i in batch)
+
+    def weight(self, batch: Sequence[int]) -> StepTotals:
+        """Return what the step's means divide by."""
+        chosen = sum(len(self.rows.chosen[i].completion) for i in batch)
+        return StepTotals(len(batch), chosen)
+
+    def share(self, micro: Sequence[int], weight: StepTotals) -> Share:
+        """Return some pairs' part of the mean loss and metrics."""
+        policy = self._policy(micro)
+        lengths = self._lengths(micro, policy.chosen)
+        reference = None if self.reference is None else _some(self.reference, micro, policy.chosen)
+        gap = None if self.gaps is None else self.gaps[list(micro)].to(policy.chosen)
+        facts = PairFacts(weight, gap)
+        rewards = pair_rewards(policy, reference, lengths, config=self.config)
+        loss = self.rule.loss(rewards, facts, self.config).sum() / weight.pairs
+        each = {
+            "reward_chosen": rewards.chosen,
+            "reward_rejected": rewards.rejected,
+            "reward_margin": rewards.margin,
+            "accuracy": wins(rewards.margin),
+            "gradient_weight": pull(self.rule, rewards, facts, self.config),
+            "logp_chosen": policy.chosen,
+            "logp_rejected": policy.rejected,
+            "length_chosen": lengths.chosen,
+            "length_rejected": lengths.rejected,
+        }
+        metrics = {name: value.detach().sum() / weight.pairs for name, value in each.items()}
+        return Share(loss, metrics)
+
+    def _policy(self, micro: Sequence[int]) -> PairLogprobs:
+        """Return the policy's sums, chosen and rejected from one forward pass where both learn."""
+        if self.rule.learns_rejected:
+            scored = completion_logprobs(self.model, self.rows.of(micro), grad=True)
+            return PairLogprobs(*scored.logprobs.sum(dim=1).chunk(2))
+        sides = (self.rows.chosen, True), (self.rows.rejected, False)
+        return PairLogprobs(
+            *(
+                completion_logprobs(self.model, [rows[i] for i in micro], grad=grad).logprobs.sum(1)
+                for rows, grad in sides
+            )
+        )
+
+    def _lengths(self, micro: Sequence[int], like: Tensor) -> PairLogprobs:
+        numbers = torch.tensor([len(row.completion) for row in self.rows.of(micro)]).to(like)
+        return PairLogprobs(*numbers.chunk(2))
+
+
+@dataclass(frozen=True)
+class OfflineData:
+    """A stage's start: the policy's weights, and the pairs that fit."""
+
+    workspace: Workspace
+    config: OfflineConfig
+    device: str
+    loaded: LoadedModel
+    pairs: Sequence[Pair]
+    rows: PairRows
+
+    @classmethod
+    def read(cls, workspace: Workspace, config: OfflineConfig) -> OfflineData:
+        """Read the ``policy`` and ``preferences`` inputs; count what is too long."""
+        device = pick_device()
+        loaded = load_policy(workspace.inputs["policy"] / "model", device=device)
+        pairs = read_pairs(workspace.inputs["preferences"])
+        _check_size(config, len(pairs))
+        rows = pair_rows(loaded.boundary, pairs, config.max_length)
+        count_kept(workspace, "pairs", kept=len(rows.kept), total=len(pairs))
+        return cls(workspace, config, device, loaded, pairs, rows)
+
+    def fit(
+        self,
+        trainable: Trainable,
+        objective: Objective,
+        batches: Sequence[Sequence[int]],
+        *,
+        pair_of: Callable[[int], int] = lambda example: example,
+    ) -> None:
+        """Train to the end of the batches or the budget; write policy, metrics and summary.
+
+        ``pair_of`` says which pair an example of a batch is from.
+        """
+        config, workspace = self.config, self.workspace
+        seen = _seen(batches, pair_of)
+        learner = Learner(trainable, settings_of(config, len(batches)))
+
+        def used(step: int) -> dict[str, float]:
+            return {"used_preferences": float(seen[min(step, len(seen) - 1)])}
+
+        pace = replace(Pace.of(config, self.device), seconds=_seconds(config))
+        train(workspace, learner, objective, batches=batches, pace=pace, used=used)
+        workspace.count(preferences=used(learner.step - 1)["used_preferences"])
+        save_model(trainable.model, self.loaded.tokenizer, workspace.output / "model")
+        write_summary(
+            workspace,
+            pairs=len(self.rows.kept),
+            dropped_long=len(self.pairs) - len(self.rows.kept),
+            steps=learner.step,
+        )
+
+
+def run_offline(workspace: Workspace, config: OfflineConfig) -> None:
+    """Train the ``policy`` input on the ``preferences`` input by a loss of pairs."""
+    data = OfflineData.read(workspace, config)
+    rows = data.rows
+    reference = None
+    if config.reads_reference:
+        folder = workspace.inputs["reference"]
+        reference = read_reference(folder, rows, total=len(data.pairs))
+    trainable = Trainable(data.loaded, config.lora, seed=config.seed)
+    objective = PairObjective(
+        trainable.model, rows, reference, config, gaps=_gaps(config, data.pairs, rows)
+    )
+    batches = bucketed_batches(
+        rows.lengths(), config.batch_size, epochs=config.epochs, seed=config.seed
+    )
+    data.fit(trainable, objective, batches)
+
+
+def read_reference(folder: Path, rows: PairRows, *, total: int) -> PairLogprobs:
+    """Return the reference log-probabilities of the kept pairs, each (kept,), fp32 on CPU.
+
+    Raises StageError (``bad_data``) when the artifact belongs to other pairs.
+    """
+    stored = safetensors.torch.load_file(folder / REFERENCE)
+    sides = PairLogprobs(stored["chosen"], stored["rejected"])
+    kept = PairLogprobs(*(side[rows.kept] for side in sides)) if len(sides[0]) == total else None
+    if kept is None or not all(side.isfinite().all() for side in kept):
+        raise StageError(
+            f"{folder / REFERENCE}: {len(sides.chosen)} rows that do not line up with {total} pairs"
+            " of which this stage keeps others; rows and max_length must agree."
+            " Recompute the reference stage.",
+            kind="bad_data",
+        )
+    return kept
+
+
+def _some(sides: PairLogprobs, micro: Sequence[int], like: Tensor) -> PairLogprobs:
+    index = torch.tensor(micro)
+    return PairLogprobs(*(side[index].to(like) for side in sides))
+
+
+def _gaps(config: OfflineConfig, pairs: Sequence[Pair], rows: PairRows) -> Tensor | None:
+    """Return how much better the kept chosen replies were found, (kept,), where a loss asks."""
+    if not isinstance(config, DpoMarginConfig) or not config.scale_by_gap:
+        return None
+    margins = [pairs[i].margin for i in rows.kept]
+    found = [margin for margin in margins if margin is not None and margin >= 0.0]
+    if len(found) < len(margins):
+        raise StageError(
+            f"dpo_margin.scale_by_gap: {len(margins) - len(found)} of {len(margins)} pairs have no"
+            " margin of at least 0; the offset is the log of it. Turn scale_by_gap off, or use data"
+            " with scores.",
+            kind="bad_data",
+        )
+    return torch.tensor(found)
+
+
+def _seconds(config: OfflineConfig) -> float | None:
+    budget = config.budget
+    return budget.amount if budget is not None and budget.unit == "seconds" else None
+
+
+def _check_size(config: OfflineConfig, pairs: int) -> None:
+    """Refuse more pairs than a budget of preferences allows; the plan cut the data to it."""
+    budget = config.budget
+    if budget is not None and budget.unit == "preferences" and pairs > budget.amount:
+        raise StageError(
+            f"preferences: {pairs} pairs are over the budget of {budget.amount:g};"
+            " data must be cut to the budget before. Set preferences.examples.",
+            kind="bad_data",
+        )
+
+
+def _seen(batches: Sequence[Sequence[int]], pair_of: Callable[[int], int]) -> list[int]:
+    """Return how many different pairs the batches up to each one hold."""
+    pairs: set[int] = set()
+    counts = []
+    for batch in batches:
+        pairs.update(map(pair_of, batch))
+        counts.append(len(pairs))
+    return counts
