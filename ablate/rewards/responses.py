@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from ablate.data.records import Messages, Prompt
+from ablate.models.boundary import Boundary
 
 Key = tuple[tuple[tuple[str, str], ...], str, bool]
 
@@ -53,3 +54,14 @@ class RewardFunction(Protocol):
 
     def normalized(self, raw: Tensor) -> Tensor:
         """Return the scores on the scale that reinforcement learning uses, shape (B,)."""
+
+
+class Scorer(RewardFunction, Protocol):
+    """A reward function that knows what it can read."""
+
+    @property
+    def boundary(self) -> Boundary | None:
+        """The tokenizer that it reads by; None where it reads plain text."""
+
+    def fits(self, response: Response) -> bool:
+        """Return whether a response fits into the context window of every model inside."""

@@ -49,6 +49,10 @@ class RewardModel:
         """
         return self.gain * raw + self.bias
 
+    def fits(self, response: Response) -> bool:
+        """Return whether a response fits into the model's context window."""
+        return self.reader.fits(response)
+
     def row(self, response: Response) -> Row:
         """Return a response's tokens; one that was cut gets no end token, unless it is empty."""
         return self.reader.row(response)

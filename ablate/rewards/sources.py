@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.rewards.responses import RewardFunction
+from ablate.models.loading import load_policy
+from ablate.rewards.ensemble import Ensemble, Rule
+from ablate.rewards.function import load_function
+from ablate.rewards.implicit import load_implicit
+from ablate.rewards.judge import JudgeReward
+from ablate.rewards.responses import Scorer
 from ablate.rewards.reward_model import RewardModel
-from ablate.spec.online import scored_by
+from ablate.spec.online import IMPLICIT, JUDGE, REWARD_MODEL, scored_by
 
 
 @dataclass(frozen=True)
@@ -17,19 +22,54 @@ class RewardSource:
     """What scores, as a configuration names it."""
 
     reward: str
+    """``reward_model``, ``implicit``, ``judge``, or the name of a function."""
     reward_origin: str = ""
-    ensemble: str = "mean"
+    """Distribution and version behind a function; empty for our own."""
+    ensemble: Rule = "mean"
+    """How the scores of several reward models become one."""
     uncertainty_coef: float = 0.5
+    """Weight of the members' variance under ``uncertainty``."""
+    implicit_reference: bool = True
+    """Whether an implicit reward subtracts the reference's log-probability."""
 
     @classmethod
     def of(cls, config: Any) -> RewardSource:
-        """Return the source that a configuration with the fields of a reward names."""
-        named = getattr(config, "reward", None) or scored_by(config)
-        return cls(str(named), getattr(config, "reward_origin", ""))
+        """Return the source that a configuration names; of an algorithm with a fixed one, that.
+
+        What labels for D2PO is another source: ``RewardSource(config.gold, config.gold_origin)``.
+        """
+        if not hasattr(config, "reward"):
+            return cls(str(scored_by(config)))
+        return cls(
+            reward=config.reward,
+            reward_origin=config.reward_origin,
+            ensemble=config.ensemble,
+            uncertainty_coef=config.uncertainty_coef,
+            implicit_reference=config.implicit_reference,
+        )
 
 
-def load_reward(
-    inputs: Mapping[str, Path], source: RewardSource, *, device: str = "cpu"
-) -> RewardFunction:
-    """Return the reward function of a source; trained models come from ``inputs`` by role."""
-    return RewardModel(inputs["reward_model"], device=device)
+def load_reward(inputs: Mapping[str, Path], source: RewardSource, *, device: str = "cpu") -> Scorer:
+    """Return what a source names; trained models come from ``inputs`` by role.
+
+    Raises StageError (``bad_data``) for a function that cannot be loaded.
+    """
+    if source.reward == REWARD_MODEL:
+        return _reward_models(inputs, source, device=device)
+    if source.reward == IMPLICIT:
+        return load_implicit(inputs, with_reference=source.implicit_reference, device=device)
+    if source.reward == JUDGE:
+        loaded = load_policy(inputs["judge"] / "model", device=device)
+        loaded.model.requires_grad_(False)
+        return JudgeReward(loaded)
+    return load_function(source.reward, origin=source.reward_origin)
+
+
+def _reward_models(inputs: Mapping[str, Path], source: RewardSource, *, device: str) -> Scorer:
+    members = [inputs[REWARD_MODEL]]
+    while (folder := inputs.get(f"{REWARD_MODEL}_{len(members)}")) is not None:
+        members.append(folder)
+    models = [RewardModel(folder, device=device) for folder in members]
+    if len(models) == 1:
+        return models[0]
+    return Ensemble(models, rule=source.ensemble, uncertainty_coef=source.uncertainty_coef)

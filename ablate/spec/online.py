@@ -78,6 +78,9 @@ class ScoredConfig(OnlineConfig):
     """How the scores of several reward models become one (Coste et al. 2023, arXiv:2310.02743)."""
     uncertainty_coef: NonNegativeFloat = added_later(0.5, neutral=0.5)
     """Weight of the members' variance, subtracted from their mean under ``uncertainty``."""
+    implicit_reference: bool = added_later(True, neutral=True)
+    """Whether ``implicit`` subtracts the reference's log-probability; RewardBench
+    (arXiv:2403.13787) compares both."""
 
 
 class PolicyGradientConfig(ScoredConfig):

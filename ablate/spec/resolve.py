@@ -302,7 +302,7 @@ class Resolver:
     ) -> RewardEvaluationConfig:
         extra: dict[str, object] = {"reward": scorer(measured)}
         if isinstance(measured, ScoredConfig):
-            for name in ("reward_origin", "ensemble", "uncertainty_coef"):
+            for name in ("reward_origin", "ensemble", "uncertainty_coef", "implicit_reference"):
                 extra[name] = getattr(measured, name)
         config = self._make(RewardEvaluationConfig, context, "reward_evaluation", items, **extra)
         entry = registry().datasets.get(config.dataset)

@@ -226,6 +226,8 @@ class SamplesConfig(Config):
     """How the scores of several reward models become one."""
     uncertainty_coef: NonNegativeFloat = 0.5
     """Weight of the members' variance under ``uncertainty``."""
+    implicit_reference: bool = added_later(True, neutral=True)
+    """Whether ``implicit`` subtracts the reference's log-probability."""
     seed: NonNegativeInt = 0
     """Seed of prompts and completions."""
     prompts_location: str = not_identity("")
@@ -280,6 +282,8 @@ class RewardEvaluationConfig(Config):
     """How the scores of several reward models become one."""
     uncertainty_coef: NonNegativeFloat = added_later(0.5, neutral=0.5)
     """Weight of the members' variance under ``uncertainty``."""
+    implicit_reference: bool = added_later(True, neutral=True)
+    """Whether ``implicit`` subtracts the reference's log-probability."""
     seed: NonNegativeInt = 0
     """Seed of the pairs and samples."""
     location: str = not_identity("")
