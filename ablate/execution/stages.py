@@ -15,6 +15,7 @@ ENTRY_POINTS: Mapping[str, str] = {
     "preferences": "ablate.data.preferences:run",
     "reference": "ablate.training.reference:run",
     "reward_model": "ablate.training.reward_model:run",
+    "samples": "ablate.training.samples:run",
     "policy": "ablate.training.policy:run",
     "evaluation": "ablate.evals.policy:run",
     "reward_evaluation": "ablate.evals.reward:run",

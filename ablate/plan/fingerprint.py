@@ -20,6 +20,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "preferences": 1,
     "reference": 1,
     "reward_model": 1,
+    "samples": 1,
     "policy": 1,
     "evaluation": 1,
     "reward_evaluation": 1,

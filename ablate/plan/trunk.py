@@ -12,7 +12,6 @@ from ablate.spec.online import (
     IMPLICIT,
     JUDGE,
     REWARD_MODEL,
-    D2poConfig,
     OnlineConfig,
     PpoConfig,
     scored_by,
@@ -93,7 +92,9 @@ class Jobs:
             role = "reference" + suffix
             jobs[role] = self.reference(config, link.reference, inputs["preferences"], seed)
             inputs["reference"] = jobs[role]
-        elif link.reference is not link.initial:
+        # Other backends may have no use for stored log-probabilities; they get the model as well.
+        stored = config.reads_reference and config.backend == "native"
+        if link.reference is not link.initial and not stored:
             inputs["reference_policy"] = link.reference
         if isinstance(config, PpoConfig) and config.value_init == "sft":
             if link.initial is not trunk.start:
@@ -103,8 +104,6 @@ class Jobs:
             role = "samples" + suffix
             jobs[role] = self.job("samples", self._samples(config), inputs, seed)
             return {"policy": link.initial, "samples": jobs[role]}
-        if isinstance(config, D2poConfig) and config.retrain:
-            inputs["reward_preferences"] = _reward_data(trunk.jobs)
         return inputs
 
     def member(self, config: RewardModelConfig, number: int) -> RewardModelConfig:

@@ -227,10 +227,11 @@ class TwoPhaseDpoConfig(RankedSamplesConfig):
 
 
 class D2poConfig(RankedSamplesConfig):
-    """Online DPO with periodic gold labels that retrain the reward model (Singhal et al. 2024).
+    """Online DPO with periodic gold labels that retrain the reward model (arXiv:2405.01511).
 
-    Discriminator-guided DPO, arXiv:2405.01511. ``gold`` labels pairs of the current policy; the
-    reward model is trained further on them and ranks the samples in between.
+    Discriminator-guided DPO, Singhal et al. 2024. Some pairs of the current policy are labelled by
+    ``gold``; the reward model is trained further on all such labels and ranks the samples until
+    the next round. Every labelled pair is a preference spent.
     """
 
     algorithm: Literal["d2po"] = "d2po"
@@ -239,22 +240,24 @@ class D2poConfig(RankedSamplesConfig):
     """Who labels: ``gold`` (the world's own reward) or the name of a reward function."""
     gold_origin: str = ""
     """Distribution and version behind a labelling function, filled in by the loader."""
-    retrain: bool = True
-    """False keeps the reward model fixed and spends no labels (online preference optimization)."""
-    relabel_every_steps: PositiveInt = 4
-    """Rollout batches between two rounds of gold labels."""
+    relabel_every_steps: PositiveInt | None = 4
+    """Rollout batches between two rounds of labels; None labels before the first update only, so
+    that the reward model is fixed from then on (online preference optimization)."""
     labels_per_round: PositiveInt = 16
     """Pairs labelled in one round."""
-    label_pool: PositiveInt = 256
-    """Pairs of the latest policy among which those to label are chosen."""
     select: Literal["random", "confidence"] = "random"
-    """Which pairs of the pool are labelled: random ones, or those with the smallest margin."""
+    """Which pairs of the batch are labelled: random ones, or those with the smallest margin."""
+    reward_init: Literal["reward_model", "sft"] = "reward_model"
+    """What the reward model starts from: the one trained on the cell's preferences, or the SFT
+    model under a new head, which has seen no preference before the first round."""
     reward_learning_rate: Positive = 1e-4
-    """Peak learning rate of the reward model's updates."""
+    """Learning rate of the reward model's updates, constant."""
     reward_epochs: PositiveInt = 4
     """Passes over all gold labels in one round."""
     reward_batch_size: PositiveInt = 16
     """Pairs per optimizer step of the reward model."""
+    initial_fraction: Fraction = 0.5
+    """Share of a budget of preferences (``match``) that trains the first reward model."""
 
 
 class RoundsConfig(RankedSamplesConfig):
@@ -326,7 +329,9 @@ class RejectionSamplingConfig(ScoredConfig):
 
 
 def scored_by(config: PolicyConfig) -> str | None:
-    """Return what scores the samples of an algorithm, None where it samples nothing."""
+    """Return what scores the samples of an algorithm, None where nothing from outside does."""
     if isinstance(config, ScoredConfig):
         return config.reward
+    if isinstance(config, D2poConfig) and config.reward_init != REWARD_MODEL:
+        return None
     return config.scorer if isinstance(config, OnlineConfig) else None

@@ -80,6 +80,8 @@ class OnlineLoop:
         self.steps = config.steps or config.epochs * per_pass
         """Rollout batches of the whole stage, unless a budget ends it."""
         self.step = 0
+        self.first_step = 0
+        """Number of the first step in the metrics, where other training came before."""
 
     def run(self, update: Update, reward: RewardFunction) -> None:
         """Take every step that is left."""
@@ -144,7 +146,8 @@ class OnlineLoop:
             trained_tokens=learned.get("trained_tokens", 0.0),
         )
         self.workspace.log_metrics(
-            self.step, {**sampled_metrics(rollouts, scores), **learned, **self._used()}
+            self.first_step + self.step,
+            {**sampled_metrics(rollouts, scores), **learned, **self._used()},
         )
         self._log_timings(before)
 
@@ -172,7 +175,8 @@ class OnlineLoop:
         }
 
     def _resume(self, update: Update) -> None:
-        if (state := self.workspace.load_checkpoint()) is None:
+        state = self.workspace.load_checkpoint()
+        if state is None or "learners" not in state:  # Of what was trained before the loop.
             return
         self.step, self.terms.trust_sampler = state["step"], state["trust_sampler"]
         for name, learner in update.learners.items():

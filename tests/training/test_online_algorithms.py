@@ -18,6 +18,9 @@ from ablate.store.workspace import Workspace
 from ablate.training.experience import score
 from ablate.training.online import OnlineLoop, Scored
 from ablate.training.policy_gradient import PolicyGradientUpdate
+from ablate.training.ranked import extremes
+from ablate.training.rejection_sampling import pick
+from ablate.training.samples import SAMPLES, mean_score, read_samples
 
 SAMPLING: dict[str, Any] = {
     "prompts": "tiny-mixed", "prompts_examples": 40, "steps": 4, "rollouts_per_step": 16,
@@ -35,6 +38,27 @@ CRITIC_FREE: dict[str, Config] = {
 }
 
 
+RANKED: dict[str, Config] = {
+    "online_dpo": stages.OnlineDpoConfig(**{**SAMPLING, "batch_size": 4}, samples_per_prompt=4),
+    "iterative_dpo": stages.IterativeDpoConfig(
+        **{**SAMPLING, "batch_size": 4}, rounds=4, prompts_per_round=8, epochs_per_round=2
+    ),
+    "iterative-first": stages.IterativeDpoConfig(
+        **{**SAMPLING, "batch_size": 4}, rounds=4, prompts_per_round=8, round_reference="first"
+    ),
+    "self_rewarding": stages.SelfRewardingConfig(
+        **{**SAMPLING, "batch_size": 8}, rounds=3, prompts_per_round=8, judge_learning_rate=1e-3
+    ),
+    "d2po": stages.D2poConfig(
+        **{**SAMPLING, "batch_size": 4}, relabel_every_steps=2, labels_per_round=4
+    ),
+    "d2po-fresh": stages.D2poConfig(
+        **{**SAMPLING, "batch_size": 4}, labels_per_round=8, reward_init="sft",
+        select="confidence", relabel_every_steps=None,
+    ),
+}  # fmt: skip
+
+
 def weights(workspace: Workspace) -> dict[str, torch.Tensor]:
     return dict(load_file(workspace.output / "model" / "model.safetensors"))
 
@@ -42,6 +66,22 @@ def weights(workspace: Workspace) -> dict[str, torch.Tensor]:
 def same(first: Workspace, second: Workspace) -> bool:
     one, other = weights(first), weights(second)
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def killed_and_resumed(toy: Toy, config: Config) -> Workspace:
+    """Return the run of a stage that was killed after its first checkpoint."""
+    killed = toy.workspace("policy", config)
+
+    def stop(event: Any) -> None:
+        if event["event"] == "checkpoint":
+            raise KeyboardInterrupt
+
+    killed.report = stop
+    with pytest.raises(KeyboardInterrupt):
+        toy.resume(killed)
+    resumed = toy.successor(killed)
+    toy.resume(resumed)
+    return resumed
 
 
 @pytest.mark.parametrize("name", CRITIC_FREE)
@@ -54,19 +94,42 @@ def test_a_policy_gradient_trains_counts_and_resumes_exactly(toy: Toy, name: str
     assert all(line["ratio_max_deviation"] <= 1e-5 for line in lines)
     assert lines[-1]["used_reward_calls"] == workspace.counts["reward_calls"] == 4 * 16
     assert lines[-1]["used_generated_tokens"] == workspace.counts["generated_tokens"]
-    killed = toy.workspace("policy", config)
-
-    def stop(event: Any) -> None:
-        if event["event"] == "checkpoint":
-            raise KeyboardInterrupt
-
-    killed.report = stop
-    with pytest.raises(KeyboardInterrupt):
-        toy.resume(killed)
-    resumed = toy.successor(killed)
-    toy.resume(resumed)
+    resumed = killed_and_resumed(toy, config)
     assert same(resumed, workspace)
     assert metrics(resumed) == lines
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_ranked_samples_train_and_resume_exactly(toy: Toy, name: str) -> None:
+    config = RANKED[name].model_copy(update={"checkpoint_every_steps": 1})
+    workspace = toy.run("policy", config)
+    lines = metrics(workspace)
+    rounds = [line for line in lines if "tied_fraction" in line]
+    assert len(rounds) == getattr(config, "rounds", 4)
+    assert [line["step"] for line in lines] == list(range(len(lines)))
+    assert all(0.0 <= line["tied_fraction"] <= 1.0 for line in rounds)
+    if name != "self_rewarding":  # Before the first update every pair has margin 0.
+        assert rounds[0]["gradient_weight"] == pytest.approx(0.5, abs=0.2)
+    resumed = killed_and_resumed(toy, config)
+    assert same(resumed, workspace)
+    assert metrics(resumed) == lines
+
+
+def test_d2po_counts_every_label_it_buys(toy: Toy) -> None:
+    workspace = toy.run("policy", RANKED["d2po"])
+    # Two rounds, at steps 0 and 2, of four labels each.
+    assert workspace.counts["preferences"] == 8
+    assert [line["used_preferences"] for line in metrics(workspace)] == [4, 4, 8, 8]
+    once = toy.run("policy", RANKED["d2po-fresh"])
+    assert [line["used_preferences"] for line in metrics(once)] == [8, 8, 8, 8]
+
+
+def test_p14_the_best_and_the_worst_make_a_pair_and_ties_make_none() -> None:
+    scores = torch.tensor([[1.0, 3.0, 2.0], [0.5, 0.5, 0.5], [2.0, 2.0, -1.0]])
+    best, worst, differ = extremes(scores)
+    assert best.tolist() == [1, 0, 0]
+    assert worst.tolist() == [0, 0, 2]
+    assert differ.tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("name", CRITIC_FREE)
@@ -148,3 +211,51 @@ def test_p3_a_cut_completion_may_be_worth_what_its_last_state_is_worth(toy: Toy)
     assert inputs.final[cut].abs().max() == 0.0
     assert inputs.bootstrap[rollouts.ended].abs().sum() == 0.0
     assert inputs.bootstrap[cut].abs().min() > 0.0
+
+
+def sampled(toy: Toy, **fields: Any) -> Workspace:
+    names = {"prompts", "prompts_examples", "max_new_tokens", "max_prompt_length", "max_length",
+             "temperature", "missing_eos_score"}  # fmt: skip
+    shared = {name: value for name, value in SAMPLING.items() if name in names}
+    return toy.run("samples", stages.SamplesConfig(**{**shared, "samples_per_prompt": 4, **fields}))
+
+
+def imitation(**fields: Any) -> stages.RejectionSamplingConfig:
+    own = {"samples_per_prompt": 4, "batch_size": 8, "epochs": 2, **fields}
+    return stages.RejectionSamplingConfig(**{**SAMPLING, **own})
+
+
+def test_rejection_sampling_imitates_the_best_of_n_and_its_control_a_random_one(toy: Toy) -> None:
+    samples = sampled(toy)
+    assert samples.counts["reward_calls"] == 4 * 40
+    groups = read_samples(samples.output)
+    best, control = (pick(groups, imitation(pick=rule)) for rule in ("best", "random"))
+    assert len(best) == len(control)
+    assert mean_score([best]) > mean_score([control])
+    for sample in best:
+        group = [s for s in groups[sample.prompt] if s.ended]
+        assert sample.score == max(s.score for s in group)
+    overall = pick(groups, imitation(keep="overall"))
+    assert len(overall) == len(best)
+    assert mean_score([overall]) >= mean_score([best])
+    config = imitation()
+    workspace = toy.run("policy", config, samples=samples.output)
+    assert metrics(workspace)[-1]["loss"] < metrics(workspace)[0]["loss"]
+
+
+def test_sampling_that_was_interrupted_ends_with_the_same_bytes(toy: Toy) -> None:
+    whole = sampled(toy, prompts_examples=80)
+    config = whole.config
+    killed = toy.workspace("samples", config)
+
+    def stop(event: Any) -> None:
+        if event["event"] == "checkpoint":
+            raise KeyboardInterrupt
+
+    killed.report = stop
+    with pytest.raises(KeyboardInterrupt):
+        toy.resume(killed)
+    resumed = toy.successor(killed)
+    toy.resume(resumed)
+    assert (resumed.output / SAMPLES).read_bytes() == (whole.output / SAMPLES).read_bytes()
+    assert resumed.counts == whole.counts
