@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,24 @@ from training_toys import RUNS, dpo_config, ppo_config, reward_config, sft_confi
 
 from ablate.models.boundary import Row
 from ablate.models.loading import load_policy
-from ablate.models.logprobs import completion_logprobs
+from ablate.models.logprobs import TokenLogprobs, completion_logprobs
 from ablate.models.ranks import joined, rank
 from ablate.models.sampling import Request, SamplingParams, sample
 from ablate.spec.config import Config
-from ablate.spec.stages import LoraConfig
+from ablate.spec.policies import Budget
+from ablate.spec.stages import GrpoConfig, LoraConfig
 from ablate.store.workspace import CHECKPOINT, Workspace
-from ablate.training.learner import Learner, settings_of
+from ablate.training.learner import Learner, Share, settings_of
 from ablate.training.loop import Pace, train
 from ablate.training.sft import SftObjective
 from ablate.training.trainable import Trainable
 
 LORA = LoraConfig(rank=2, alpha=4.0)
+ONLINE: dict[str, Any] = {
+    "prompts": "tiny-mixed", "prompts_examples": 40, "steps": 2, "rollouts_per_step": 16,
+    "batch_size": 8, "learning_rate": 1e-3, "max_new_tokens": 12, "max_prompt_length": 32,
+    "max_length": 64, "temperature": 1.0, "missing_eos_score": -3.0,
+}  # fmt: skip
 STAGES: dict[str, tuple[str, Config]] = {
     # 41 = 5 * 8 + 1: rank 1 has no row of some step, and others take two turns of 3 and 1 rows.
     "sft": ("sft", sft_config(examples=41, micro_batch_size=3, checkpoint_every_steps=3)),
@@ -35,15 +41,18 @@ STAGES: dict[str, tuple[str, Config]] = {
     # Adam divides a gradient of 1e-9 by about itself: with its epsilon of 1e-8, one process moves
     # one weight by 1.2e-5 when its micro-batches change. The command rounds as micro-batches do.
     "dpo": ("policy", dpo_config(epochs=1, adam_epsilon=1e-6)),
-    "dpo-lora": ("policy", dpo_config(epochs=1, adam_epsilon=1e-6, lora=LORA)),
     # Minibatches of 8 and 7, micro-batches of 3.
     "ppo": (
         "policy",
         ppo_config(steps=3, rollouts_per_step=15, micro_batch_size=3, kl_target=0.5),
     ),
     "ppo-lora": ("policy", ppo_config(steps=2, lora=LORA, value_init="sft")),
-    "ppo-recompute": ("policy", ppo_config(steps=2, recompute_old=True, ppo_epochs=2)),
-}
+    "ppo-shared": (
+        "policy", ppo_config(steps=2, value_init="shared", recompute_old=True, ppo_epochs=2),
+    ),
+    "grpo": ("policy", GrpoConfig(**ONLINE, samples_per_prompt=4, rollout_epochs=2)),
+}  # fmt: skip
+SECONDS = ppo_config(budget=Budget(unit="seconds", amount=0.3))
 RESUMED = {"sft": 5, "ppo": 2}
 """Stages that are killed after a step with an unsaved one before it."""
 REQUESTS = 7
@@ -82,13 +91,28 @@ def successor(folder: Path, run: Workspace, *, scratch: Path) -> Workspace:
     return fresh
 
 
+class OneByOne(SftObjective):
+    """The same loss, each row in a forward pass of its own."""
+
+    def share(self, micro: Sequence[int], weight: float) -> Share:
+        """Return the rows' part of the token mean."""
+        rows = [self.rows[i] for i in micro]
+        scored = completion_logprobs(self.model, rows, grad=True, micro_batch=1)
+        return Share(-scored.logprobs.sum() / weight)
+
+
+def sums(scored: TokenLogprobs) -> list[float]:
+    """Return each row's log-probability."""
+    found: list[float] = scored.logprobs.sum(dim=1).tolist()
+    return found
+
+
 def rollout_and_step(
     inputs: Mapping[str, Path], folder: Path
 ) -> tuple[list[list[int]], list[float]]:
     """Return samples from before and after two steps on them, and log-probabilities of after.
 
-    Rank 0 takes rows 0 and 2 of the first step. Row 0 is so long that they go through the model
-    one by one, while rank 1's rows go together.
+    Rows go through the model one by one: of seven rank 0 has one more than rank 1.
     """
     loaded = load_policy(inputs["sft"] / "model")
     config = sft_config()
@@ -98,15 +122,14 @@ def rollout_and_step(
     params = SamplingParams(max_new_tokens=40, temperature=1.0, seed=3)
     sampled = sample(trainable.model, loaded.boundary, requests, params)
     rows = [Row(prompt, completion.tokens) for completion in sampled]
-    rows[0] = Row(prompt, (rows[0].completion * 200)[:200])
-    objective = SftObjective(trainable.model, rows)
-    batches = [[0, 1, 2, 3], [4, 5, 6]]
+    objective = OneByOne(trainable.model, rows)
+    batches = [list(range(REQUESTS)), [2, 4, 5]]
     learner = Learner(trainable, settings_of(config, len(batches)))
     run = workspace(folder, "sft", config=config, inputs=inputs)
     train(run, learner, objective, batches=batches, pace=Pace())
     again = sample(trainable.model, loaded.boundary, requests, params)
-    scored = completion_logprobs(trainable.model, rows, grad=False).logprobs.sum(dim=1)
-    return [list(completion.tokens) for completion in (*sampled, *again)], scored.tolist()
+    scored = completion_logprobs(trainable.model, rows, grad=False, micro_batch=1)
+    return [list(completion.tokens) for completion in (*sampled, *again)], sums(scored)
 
 
 def main(inputs: Mapping[str, Path], out: Path) -> None:
@@ -124,6 +147,7 @@ def main(inputs: Mapping[str, Path], out: Path) -> None:
         dist.barrier()
         saved = out / "0" / f"{name}-killed" / "scratch"
         RUNS[stage](successor(mine / f"{name}-resumed", dead, scratch=saved))
+    RUNS["policy"](workspace(mine / "seconds", "policy", config=SECONDS, inputs=inputs))
     left = rollout_and_step(inputs, mine / "rollout")
     (mine / "rollout" / "left.json").write_text(json.dumps(left))
 

@@ -60,7 +60,7 @@ def pair(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 def lines(folder: Path) -> list[dict[str, float]]:
-    text = (folder / METRICS).read_text(encoding="utf-8")
+    text = (folder / METRICS).read_text(encoding="utf-8").replace("null", "NaN")
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -110,6 +110,13 @@ def test_the_scale_of_a_reward_model_comes_from_the_samples_of_all_ranks(pair: P
         for rank in (None, 0)
     )
     assert two == pytest.approx(one, abs=1e-5)
+
+
+def test_ranks_agree_on_when_a_budget_of_seconds_is_spent(pair: Pair) -> None:
+    # The learning rate is a function of the time spent, so ranks that disagree differ in a line.
+    one, other = (pair.output("seconds", rank=rank) / METRICS for rank in (0, 1))
+    assert one.read_bytes() == other.read_bytes()
+    assert lines(one.parent)
 
 
 @pytest.mark.parametrize("name", RESUMED)
