@@ -26,6 +26,7 @@ import torch.distributed as dist
 
 from ablate.errors import StageError, SurroundingsError
 from ablate.execution.failures import Failure, classify, failure_from
+from ablate.execution.linux import die_with_parent
 from ablate.execution.retry import FRESH_AFTER
 from ablate.execution.worker import open_workspace, run_attempt, run_stage
 from ablate.models.ranks import joined, rank, world_size
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("job", type=Path, help="<store>/attempts/<fingerprint>")
     job: Path = parser.parse_args(arguments).job
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    # torchrun puts its workers into sessions of their own, where a kill of torchrun misses them.
+    die_with_parent(signal.SIGKILL, os.getppid())
     with joined(pick_device()):
         if rank() == 0:
             return _lead(job)

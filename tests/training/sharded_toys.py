@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 import torch.distributed as dist
 from training_toys import RUNS, dpo_config, ppo_config, reward_config, sft_config
 
+from ablate.execution.linux import die_with_parent
 from ablate.models.boundary import Row
 from ablate.models.loading import load_policy
 from ablate.models.logprobs import TokenLogprobs, completion_logprobs
@@ -154,6 +157,7 @@ def main(inputs: Mapping[str, Path], out: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    die_with_parent(signal.SIGKILL, os.getppid())
     artifacts = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     with joined("cpu"):
         main({role: Path(folder) for role, folder in artifacts.items()}, Path(sys.argv[2]))
