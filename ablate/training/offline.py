@@ -146,7 +146,8 @@ class OfflineData:
 
         pace = replace(Pace.of(config, self.device), seconds=_seconds(config))
         train(workspace, learner, objective, batches=batches, pace=pace, used=used)
-        workspace.count(preferences=used(learner.step - 1)["used_preferences"])
+        if learner.step:
+            workspace.count(preferences=used(learner.step - 1)["used_preferences"])
         save_model(trainable.model, self.loaded.tokenizer, workspace.output / "model")
         write_summary(
             workspace,

@@ -14,7 +14,9 @@ from ablate.algorithms.dpo import PairLogprobs
 from ablate.data.preferences import read_pairs
 from ablate.models.loading import load_policy, load_reward_model
 from ablate.models.logprobs import completion_logprobs
+from ablate.spec.stages import KtoConfig
 from ablate.training.examples import PairRows, pair_rows
+from ablate.training.kto import KtoObjective, KtoReference, crossed_row, crossings_of
 from ablate.training.offline import PairObjective
 from ablate.training.reward_model import RewardObjective
 from ablate.training.sft import SftObjective
@@ -29,6 +31,14 @@ ON_CPU: dict[str, Any] = {
     "report_to": "none",
 }
 INDICES = list(range(12))
+ROW = {
+    "prompt": "list 2 fruits",
+    "chosen": " a",
+    "rejected": " b",
+    "completion": " a",
+    "label": True,
+}
+COLUMNS = {"SFT": ["prompt", "completion"], "KTO": ["prompt", "completion", "label"]}
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +59,8 @@ def made_trainer(name: str, toy: Toy, folder: Path, model: Any, **fields: Any) -
     return getattr(trl, f"{name}Trainer")(
         model=model,
         args=config,
-        train_dataset=datasets.Dataset.from_list(
-            [{"prompt": "list 2 fruits", "chosen": " a", "rejected": " b", "completion": " a"}]
-        ).select_columns(
-            ["prompt", "completion"] if name == "SFT" else ["prompt", "chosen", "rejected"]
+        train_dataset=datasets.Dataset.from_list([ROW, ROW]).select_columns(
+            COLUMNS.get(name, ["prompt", "chosen", "rejected"])
         ),
         processing_class=load_policy(toy.artifacts["sft"] / "model").tokenizer,
         **fields,
@@ -86,6 +94,45 @@ def test_dpo_loss_equals_trl(toy: Toy, tmp_path: Path) -> None:
     ours = objective.share(INDICES, objective.weight(INDICES))
     assert abs(ours.loss.item() - 0.6931) > 1e-3, "policy and reference must differ"
     torch.testing.assert_close(ours.loss, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("trained", ["model", "sft"])
+def test_kto_loss_equals_trl(toy: Toy, tmp_path: Path, trained: str) -> None:
+    """From either side, so that the baseline is above 0 once and clamped once."""
+    held = "sft" if trained == "model" else "model"
+    loaded, reference = (load_policy(toy.artifacts[name] / "model") for name in (trained, held))
+    rows = pair_rows(loaded.boundary, read_pairs(toy.artifacts["preferences"]), 64)
+    trainer = made_trainer(
+        "KTO", toy, tmp_path, loaded.model, ref_model=reference.model,
+        beta=0.3, desirable_weight=1.5, per_device_train_batch_size=2,
+    )  # fmt: skip
+    examples = rows.chosen + rows.rejected
+    batch = [*INDICES, *(len(rows.chosen) + i for i in INDICES[:6])]
+    crossings = crossings_of(examples, batch)
+    theirs = trainer.compute_loss(
+        trainer.model,
+        trainer.data_collator(
+            [
+                {
+                    "prompt_ids": list(examples[i].prompt),
+                    "completion_ids": list(examples[i].completion),
+                    "KL_completion_ids": list(examples[j].completion),
+                    "label": i < len(rows.chosen),
+                }
+                for i, j in crossings
+            ]
+        ),
+    )
+    own, crossed = (
+        completion_logprobs(reference.model, some, grad=False).logprobs.sum(dim=1)
+        for some in (examples, [crossed_row(examples, crossing) for crossing in crossings])
+    )
+    frozen = KtoReference(own, dict(zip(crossings, crossed.tolist(), strict=True)))
+    config = KtoConfig(beta=0.3, desirable_weight=1.5)
+    objective = KtoObjective(loaded.model.eval(), examples, frozen, config)
+    step = objective.weight(batch)
+    assert (step.baseline.item() > 0) == (trained == "sft")
+    torch.testing.assert_close(objective.share(batch, step).loss, theirs, atol=1e-5, rtol=0)
 
 
 def test_reward_model_loss_equals_trl(toy: Toy, tmp_path: Path) -> None:
