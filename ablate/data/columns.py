@@ -20,6 +20,16 @@ def text(row: Mapping[str, Any], column: str) -> str:
     return _checked_text(_present(row, column), f"column {column!r}")
 
 
+def answer(row: Mapping[str, Any], column: str) -> str | None:
+    """Return a column with a string or a number as text; None where it is missing or null."""
+    value = row.get(column)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return _checked_text(value, f"column {column!r}")
+
+
 def conversation(row: Mapping[str, Any], column: str) -> Conversation:
     """Return a column with a conversation: messages, or a string said by the user."""
     value = _present(row, column)

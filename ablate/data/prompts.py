@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ablate.data.columns import MalformedRow, conversation
+from ablate.data.columns import MalformedRow, answer, conversation
 from ablate.data.files import bad_row, read_rows, resolve
 from ablate.data.hh import NAME as HH_HARMLESS
 from ablate.data.hh import read_hh
@@ -30,12 +30,17 @@ def load_prompts(name: str, *, examples: int | None, seed: int, location: str = 
 
 
 def read_prompt_file(path: Path) -> list[Prompt]:
-    """Return the rows of a file with a column ``prompt``, a string or messages."""
+    """Return the rows of a file with a column ``prompt``, a string or messages.
+
+    A column ``target``, a string or a number, holds the answer that a reward function looks for.
+    """
     found: list[Prompt] = []
     for number, row in read_rows(path):
         try:
             messages = conversation(row, "prompt")
+            target = answer(row, "target")
         except MalformedRow as error:
             raise bad_row(path, number, str(error)) from error
-        found.append(Prompt(f"{path.name.partition('.')[0]}-{number}", messages))
+        id_ = f"{path.name.partition('.')[0]}-{number}"
+        found.append(Prompt(id_, messages, target=target))
     return found

@@ -103,7 +103,7 @@ class PromptSet:
         return Rollouts(
             rows=[Row(r.prompt, c.tokens) for r, c in zip(requests, completions, strict=True)],
             responses=[
-                Response(self.prompts[i].messages, boundary.text(c.tokens), c.ended)
+                Response.to(self.prompts[i], boundary.text(c.tokens), ended=c.ended)
                 for i, c in zip(owners, completions, strict=True)
             ],
             worlds=[self.prompts[i].world for i in owners],
