@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from ablate.data.records import Pair
+from torch import Tensor
+
+from ablate.data.records import Messages
 from ablate.errors import StageError
 from ablate.models.boundary import Row
 from ablate.models.loading import LoadedModel, load_policy
 from ablate.models.logprobs import completion_scores
 from ablate.models.sampling import Request, SamplingParams, sample
+from ablate.rewards.reading import Reader
+from ablate.rewards.responses import Response
 from ablate.rewards.reward_model import REWARD
 from ablate.spec.stages import RewardModelConfig
 from ablate.store.workspace import Workspace
@@ -20,36 +27,68 @@ from ablate.training.device import autocast
 from ablate.training.streams import derived_seed, permutation
 
 
+class Asked(Protocol):
+    """Any example of preference data."""
+
+    @property
+    def prompt(self) -> Messages:
+        """What the assistant was asked."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a reward model's score comes out of it."""
+
+    score: Callable[[Sequence[Row]], Tensor] | None = None
+    """Scores rows; None takes the model's scalar."""
+    level: float = 0.0
+    """Added to a score that is not standardized."""
+
+
 def write_scale(
-    workspace: Workspace, reward: LoadedModel, pairs: Sequence[Pair], *, device: str
+    workspace: Workspace,
+    reward: LoadedModel,
+    asked: Sequence[Asked],
+    *,
+    device: str,
+    output: Output | None = None,
 ) -> None:
-    """Write ``reward.json``: the measured scale, or 1 and 0 where none is asked for."""
+    """Write ``reward.json``: the measured scale, or 1 and a level where none is asked for."""
+    output = output or Output()
     config = workspace.config
     assert isinstance(config, RewardModelConfig)
     scale: Mapping[str, float | None] = {
         "gain": 1.0,
-        "bias": 0.0,
+        "bias": output.level,
         "raw_mean": None,
         "raw_std": None,
     }
     if config.normalize:
         with autocast(device):
-            scale = _scale(workspace, reward, pairs, device=device)
+            scale = _scale(workspace, reward, asked, device=device, output=output)
     _write_reward(workspace.output, scale, layers=reward.model.config.num_hidden_layers)
 
 
 def _scale(
-    workspace: Workspace, reward: LoadedModel, pairs: Sequence[Pair], *, device: str
+    workspace: Workspace,
+    reward: LoadedModel,
+    asked: Sequence[Asked],
+    *,
+    device: str,
+    output: Output,
 ) -> dict[str, float | None]:
     """Return the scale on which samples of the reference have mean 0 and standard deviation 1.
 
     One sample, at temperature 1, for each of some training prompts. Samples that were cut count
-    too, though reinforcement learning may replace their score.
+    too, though reinforcement learning may replace their score. The members of an ensemble score
+    the same samples.
     """
     config = workspace.config
     assert isinstance(config, RewardModelConfig)
-    policy = load_policy(workspace.inputs["policy"] / "model", device=device)
-    prompts = sorted({policy.boundary.prompt_ids(pair.prompt) for pair in pairs})
+    sampler = workspace.inputs.get("sampler", workspace.inputs["policy"])
+    policy = load_policy(sampler / "model", device=device)
+    messages = {policy.boundary.prompt_ids(item.prompt): item.prompt for item in asked}
+    prompts = sorted(messages)
     chosen = permutation(len(prompts), config.seed, "normalization")
     requests = [Request(prompts[i]) for i in chosen[: config.normalization_prompts]]
     params = SamplingParams(
@@ -59,10 +98,19 @@ def _scale(
     )
     with workspace.timed("rollout"):
         samples = sample(policy.model, policy.boundary, requests, params)
-    rows = [Row(r.prompt, s.tokens) for r, s in zip(requests, samples, strict=True)]
+    if "sampler" in workspace.inputs:  # Its tokens may not be the reward model's: text goes over.
+        reader = Reader(reward)
+        texts = [
+            Response(messages[r.prompt], policy.boundary.text(s.tokens), s.ended)
+            for r, s in zip(requests, samples, strict=True)
+        ]
+        rows = [reader.row(response) for response in texts if reader.fits(response)]
+    else:
+        rows = [Row(r.prompt, s.tokens) for r, s in zip(requests, samples, strict=True)]
+    score = output.score or partial(completion_scores, reward.model)
     with workspace.timed("scoring"):
-        raw = completion_scores(reward.model, rows).double()
-    workspace.count(generated_tokens=sum(len(s.tokens) for s in samples), reward_calls=len(samples))
+        raw = score(rows).double()
+    workspace.count(generated_tokens=sum(len(s.tokens) for s in samples), reward_calls=len(rows))
     mean, std = raw.mean().item(), raw.std(correction=0).item()
     if not (math.isfinite(mean) and std > 0.0):
         raise StageError(
