@@ -17,6 +17,7 @@ from ablate.errors import SurroundingsError
 from ablate.models.backbone import unwrapped
 from ablate.models.quantized import dequantized, is_quantized, quantize
 from ablate.models.ranks import world_size
+from ablate.models.sharding import is_sharded
 from ablate.spec.stages import LoraConfig
 
 
@@ -26,6 +27,8 @@ def apply_lora(model: nn.Module, config: LoraConfig, *, seed: int) -> nn.Module:
     The adapters start at zero effect. Their random half comes from ``seed``; the global generator
     is left as it was.
     """
+    if is_sharded(model):
+        raise ValueError("adapters come before a model is spread over ranks, at its first pass")
     import peft  # Seconds of import time that most jobs do not need.
 
     _check_targets(model, config)

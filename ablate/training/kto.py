@@ -208,8 +208,11 @@ def _scores(data: OfflineData, rows: Sequence[Row]) -> Tensor:
         stored: Tensor = safetensors.torch.load_file(cache)["sums"]
         return stored
     model = data.loaded.model
-    if (other := workspace.inputs.get("reference_policy")) is not None:
-        model = load_policy(other / "model", device=data.device).model
+    other = workspace.inputs.get("reference_policy")
+    if other is not None or world_size() > 1:
+        # Over several ranks a model is spread at its first pass; adapters must come before that.
+        start = other or workspace.inputs["policy"]
+        model = load_policy(start / "model", device=data.device).model
     sums = frozen_sums(workspace, model, rows, device=data.device)
     if kept:
         partial = cache.with_suffix(".partial")
