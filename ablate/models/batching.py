@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ class Layout(NamedTuple):
     before: Tensor  # (N,) index into (B * L) of the position before each token, then 0
     last: Tensor  # (B rounded up,) index into (B * L) of each row's last token, then 0
     n_tokens: int
+    packing: Any = None
+    """How attention sees the rows where they are packed (`ablate.models.packing`)."""
 
 
 def round_up(number: int, multiple: int = ALIGN) -> int:

@@ -14,9 +14,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ablate.models.backbone import device_of, hidden_states, score_head, vocabulary_head
-from ablate.models.batching import Layout, layout, length_buckets, row_lengths
+from ablate.models.batching import MAX_TOKENS, Layout, layout, length_buckets, row_lengths
 from ablate.models.boundary import Row
 from ablate.models.heads import fp32_logits
+from ablate.models.packing import (
+    cached_tokens,
+    packable,
+    packed_batches,
+    packed_layout,
+    packed_states,
+)
 from ablate.models.ranks import own, pooled
 from ablate.models.sharding import even, inside, recording, spread
 
@@ -110,8 +117,8 @@ def completion_outputs(
         return _outputs(reward_model, batch, batch.last)
 
     with recording(reward_model, grad=grad):
-        for batch in _batches(rows, grad=grad, max_rows=micro_batch):
-            place = layout([rows[row] for row in batch], device)
+        for batch in _batches(reward_model, rows, grad=grad, max_rows=micro_batch):
+            place = _place(reward_model, [rows[row] for row in batch], device)
             parts.append(inside(reward_model, evaluate, place)[: len(batch)])
             order.extend(batch)
     if not parts:
@@ -150,14 +157,14 @@ def _per_token(
     grad: bool,
     micro_batch: int | None,
 ) -> list[Tensor]:
-    """Evaluate rows in batches of similar length; put the results back in order, (B, T) each."""
+    """Evaluate rows in a few passes; put the results back in order, (B, T) each."""
     device = device_of(spread(model))
     width = max((len(completion) for _, completion in rows), default=0)
     cells: list[int] = []
     parts: list[tuple[Tensor, ...]] = []
     with recording(model, grad=grad):
-        for batch in _batches(rows, grad=grad, max_rows=micro_batch):
-            place = layout([rows[row] for row in batch], device)
+        for batch in _batches(model, rows, grad=grad, max_rows=micro_batch):
+            place = _place(model, [rows[row] for row in batch], device)
             parts.append(inside(model, evaluate, place))
             for row in batch:
                 cells.extend(range(row * width, row * width + len(rows[row][1])))
@@ -168,12 +175,32 @@ def _per_token(
     ]
 
 
-def _batches(rows: Sequence[Row], *, grad: bool, max_rows: int | None) -> list[list[int]]:
+def _batches(
+    model: nn.Module, rows: Sequence[Row], *, grad: bool, max_rows: int | None
+) -> list[list[int]]:
     """Return the row numbers of each forward pass of this rank: all rows where there is one."""
     numbers = range(len(rows))
     mine = list(numbers) if grad else own(numbers)
-    lengths = row_lengths([rows[row] for row in mine])
-    return even([[mine[i] for i in batch] for batch in length_buckets(lengths, max_rows=max_rows)])
+    chosen = [rows[row] for row in mine]
+    if packable(model):
+        limit = MAX_TOKENS if grad else cached_tokens(model)
+        batches = packed_batches(chosen, max_rows=max_rows, max_tokens=limit)
+    else:
+        batches = length_buckets(row_lengths(chosen), max_rows=max_rows)
+    return even([[mine[i] for i in batch] for batch in batches])
+
+
+def _place(model: nn.Module, rows: Sequence[Row], device: torch.device) -> Layout:
+    return packed_layout(rows, device) if rows and packable(model) else layout(rows, device)
+
+
+def _states(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
+    """Return the hidden states at some positions of a layout, (positions, d)."""
+    if batch.packing is None:
+        states = hidden_states(model, batch.ids)
+    else:
+        states = packed_states(model, batch)
+    return states.flatten(0, 1)[positions]
 
 
 def _scatter(values: Tensor, cells: Sequence[int], size: int, *, grad: bool) -> Tensor:
@@ -189,7 +216,7 @@ def _scalars(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
 
 def _outputs(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
     """Return the score head's outputs at some positions, (N, outputs) in fp32."""
-    states = hidden_states(model, batch.ids).flatten(0, 1)[positions]
+    states = _states(model, batch, positions)
     head = score_head(model)
     # A bf16 scalar has 8 bits: replies whose scores differ by half a percent would tie.
     with torch.autocast(states.device.type, enabled=False):
@@ -202,7 +229,7 @@ def _statistics(
 ) -> tuple[Tensor, ...]:
     """Return log-probability (and entropy) of each completion token of one batch, (N,) each."""
     head = vocabulary_head(model)
-    states = hidden_states(model, batch.ids).flatten(0, 1)[batch.before]
+    states = _states(model, batch, batch.before)
     rows_at_once = max(8, HEAD_ELEMENTS // head.out_features // 8 * 8)
     chunks = []
     for chunk, tokens in zip(
