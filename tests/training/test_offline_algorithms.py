@@ -21,9 +21,9 @@ from ablate.data.preferences import read_pairs, write_pairs
 from ablate.errors import StageError
 from ablate.models.boundary import Row
 from ablate.models.loading import LoadedModel, load_policy
-from ablate.spec import offline
+from ablate.spec.offline import OfflineConfig
 from ablate.spec.policies import Budget
-from ablate.spec.stages import LoraConfig
+from ablate.spec.stages import ALGORITHMS, LoraConfig
 from ablate.store.workspace import Workspace
 from ablate.training.examples import PairRows, pair_rows
 from ablate.training.kto import (
@@ -39,12 +39,9 @@ from ablate.training.order import chunks
 from ablate.training.policy import LOOPS
 from ablate.training.trainable import Trainable
 
-CONFIGS: dict[str, type[offline.OfflineConfig]] = {
-    str(cls.model_fields["algorithm"].default): cls
-    for cls in vars(offline).values()
-    if isinstance(cls, type) and "algorithm" in getattr(cls, "model_fields", {})
+CONFIGS: dict[str, type[OfflineConfig]] = {
+    name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, OfflineConfig)
 }
-PAIR_ALGORITHMS = [name for name in CONFIGS if name != "kto"]
 BATCH = list(range(13))
 METRICS = {
     "step", "loss", "reward_chosen", "reward_rejected", "reward_margin", "accuracy",
@@ -82,7 +79,8 @@ def plain_sum(model: Any, row: Row) -> float:
     """Sum a completion's log-probabilities from the logits of one unpadded forward pass."""
     table = model(torch.tensor([row.prompt + row.completion])).logits[0].double().log_softmax(-1)
     start = len(row.prompt) - 1
-    return sum(table[start + t, token].item() for t, token in enumerate(row.completion))
+    picked = [table[start + t, token] for t, token in enumerate(row.completion)]
+    return float(torch.stack(picked).sum().item())
 
 
 def test_every_offline_configuration_has_a_loop() -> None:
