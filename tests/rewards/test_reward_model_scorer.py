@@ -1,53 +1,14 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
+from reward_toys import WORDS, write_artifact
 
 from ablate.data.records import user
-from ablate.models.loading import save_model
 from ablate.rewards.responses import Response, RewardFunction
 from ablate.rewards.reward_model import RewardModel
-
-WORDS = ("<pad>", "<bos>", "<eos>", "a", "b", "c", "d")
-TEMPLATE = "{{ bos_token }}{% for message in messages %} {{ message['content'] }}{% endfor %}"
-
-
-def tokenizer_of(words: tuple[str, ...], *, pad: str = "<pad>") -> PreTrainedTokenizerFast:
-    backend = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<pad>"))
-    backend.pre_tokenizer = WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token=pad, bos_token="<bos>", eos_token="<eos>",
-        chat_template=TEMPLATE,
-    )  # fmt: skip
-
-
-def write_artifact(
-    folder: Path, words: tuple[str, ...] = WORDS, *, gain: float = 1.0, pad: str = "<pad>"
-) -> Path:
-    """Write one reward model; ``words`` permutes its tokens together with its embedding."""
-    tokenizer = tokenizer_of(words, pad=pad)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(words), hidden_size=8, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, num_labels=1, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    model = LlamaForSequenceClassification(config).eval()
-    embedding = torch.randn(len(WORDS), 8)
-    with torch.no_grad():
-        model.model.embed_tokens.weight.copy_(embedding[[WORDS.index(word) for word in words]])
-        model.score.weight.copy_(torch.ones(1, 8))
-    save_model(model, tokenizer, folder / "model")
-    scale = {"gain": gain, "bias": -1.0, "raw_mean": None, "raw_std": None, "layers": 1}
-    (folder / "reward.json").write_text(json.dumps(scale))
-    return folder
-
 
 RESPONSES = [
     Response(user("a b"), "c d", True),
