@@ -26,8 +26,8 @@ class LoraConfig(Config):
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     """Names of the linear layers that get an adapter."""
     quantization: Literal["nf4"] | None = added_later(None, neutral=None)
-    """Hold the frozen weights in 4 bits (QLoRA, arXiv:2305.14314); needs a GPU and the extra
-    ``gpu``. None keeps the dtype of the checkpoint."""
+    """Hold the frozen weights of the body in 4 bits (QLoRA, arXiv:2305.14314). Needs the extra
+    ``gpu``; works on a CPU, slowly. None keeps the dtype of the checkpoint on a GPU."""
 
 
 class TrainingConfig(Config):
@@ -48,8 +48,7 @@ class TrainingConfig(Config):
     weight_decay: NonNegativeFloat = 0.0
     """Decoupled weight decay."""
     optimizer: Literal["adamw", "adamw_8bit"] = added_later("adamw", neutral="adamw")
-    """``adamw_8bit`` holds the moments in 8 bits (arXiv:2110.02861); it needs a GPU and the extra
-    ``gpu``."""
+    """``adamw_8bit`` holds the moments in 8 bits (arXiv:2110.02861); it needs the extra ``gpu``."""
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this global norm."""
     batch_size: PositiveInt = 32

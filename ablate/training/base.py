@@ -15,8 +15,9 @@ from ablate.spec.stages import EmbeddedModelConfig, ImportedModelConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import pick_device
 from ablate.training.examples import demonstration_rows
-from ablate.training.learner import Learner, OptimizerSettings
+from ablate.training.learner import Learner
 from ablate.training.loop import Pace, train, write_summary
+from ablate.training.optimizers import OptimizerSettings
 from ablate.training.order import bucketed_batches
 from ablate.training.schedule import LearningRate
 from ablate.training.sft import SftObjective

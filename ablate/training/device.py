@@ -9,9 +9,7 @@ import torch
 
 from ablate.models.ranks import world_size
 from ablate.store.workspace import Workspace
-
-OPTIMIZER = "adamw-fused"
-"""One implementation on every device: fused differs from torch's plain AdamW in the last bits."""
+from ablate.training.optimizers import IMPLEMENTATIONS
 
 
 def pick_device() -> str:
@@ -38,7 +36,7 @@ def record_numerics(workspace: Workspace, device: str, micro_batch_size: int | N
     workspace.numerics.update(
         device=device,
         dtype="float32" if device == "cpu" else "bfloat16-autocast",
-        optimizer=OPTIMIZER,
+        optimizer=IMPLEMENTATIONS[getattr(workspace.config, "optimizer", "adamw")],
         micro_batch_size=micro_batch_size,
         threads=torch.get_num_threads(),
     )

@@ -139,7 +139,7 @@ def run_kto(workspace: Workspace, config: KtoConfig) -> None:
     pairs = len(data.rows.chosen)
     batches = kto_batches(rows, config)
     reference = kto_reference(data, rows, batches)
-    trainable = Trainable(data.loaded, config.lora, seed=config.seed)
+    trainable = Trainable.of(data.loaded, config)
     objective = KtoObjective(trainable.model, rows, reference, config)
     data.fit(trainable, objective, batches, pair_of=lambda example: example % pairs)
 

@@ -14,6 +14,7 @@ from ablate.errors import StageError
 from ablate.models.ranks import apart, totals
 from ablate.models.sharding import number, spread_like, whole
 from ablate.spec.stages import TrainingConfig
+from ablate.training.optimizers import OptimizerSettings, new_optimizer
 from ablate.training.schedule import LearningRate
 from ablate.training.trainable import Trainable
 
@@ -34,18 +35,6 @@ class Share:
         return Share(self.loss * weight, metrics)
 
 
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """AdamW's numbers and the gradient clip."""
-
-    rate: LearningRate
-    beta1: float
-    beta2: float
-    epsilon: float
-    weight_decay: float
-    max_grad_norm: float
-
-
 def settings_of(
     config: TrainingConfig, steps: int, *, peak: float | None = None
 ) -> OptimizerSettings:
@@ -63,6 +52,7 @@ def settings_of(
         config.adam_epsilon,
         config.weight_decay,
         config.max_grad_norm,
+        config.optimizer,
     )
 
 
@@ -82,14 +72,7 @@ class Learner:
         """Optimizer steps taken."""
         self.spent: float | None = None
         """Share of a budget that is spent; it rules the schedule where the budget ends a stage."""
-        self.optimizer = torch.optim.AdamW(
-            list(self.weights.values()),
-            lr=settings.rate.peak,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.epsilon,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        self.optimizer = new_optimizer(list(self.weights.values()), settings)
 
     def update(self, shares: Iterable[Share]) -> dict[str, float]:
         """Take one step on the summed shares; return loss, grad_norm, learning_rate and metrics.
@@ -125,7 +108,7 @@ class Learner:
         weights = {name: whole(weight) for name, weight in self.weights.items()}
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {
-            index: {name: whole(value) for name, value in moments.items()}
+            index: {name: _whole(value) for name, value in moments.items()}
             for index, moments in optimizer["state"].items()
         }
         return {"weights": weights, "optimizer": optimizer, "step": self.step}
@@ -137,7 +120,7 @@ class Learner:
                 weight.copy_(spread_like(state["weights"][name], weight))
         weights = list(self.weights.values())
         moments = {
-            index: {name: spread_like(value, weights[index]) for name, value in of_weight.items()}
+            index: {name: _spread(value, weights[index]) for name, value in of_weight.items()}
             for index, of_weight in state["optimizer"]["state"].items()
         }
         self.optimizer.load_state_dict({**state["optimizer"], "state": moments})
@@ -151,3 +134,12 @@ class Learner:
                     " Lower the learning rate, or look at this step's data.",
                     kind="non_finite_loss",
                 )
+
+
+def _whole(value: Any) -> Any:
+    """Return a part of an optimizer's state whole; plain numbers are."""
+    return whole(value) if isinstance(value, Tensor) else value
+
+
+def _spread(value: Any, weight: nn.Parameter) -> Any:
+    return spread_like(value, weight) if isinstance(value, Tensor) else value

@@ -165,7 +165,7 @@ def run_offline(workspace: Workspace, config: OfflineConfig) -> None:
     if config.reads_reference:
         folder = workspace.inputs["reference"]
         reference = read_reference(folder, rows, total=len(data.pairs))
-    trainable = Trainable(data.loaded, config.lora, seed=config.seed)
+    trainable = Trainable.of(data.loaded, config)
     objective = PairObjective(
         trainable.model, rows, reference, config, gaps=_gaps(config, data.pairs, rows)
     )

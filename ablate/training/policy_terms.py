@@ -38,9 +38,9 @@ class PolicyTerms:
         folder = workspace.inputs.get("reference_policy")
         if folder is not None or config.lora is None:
             folder = folder or workspace.inputs["policy"]
-            home = "cpu" if config.reference_offload else device
-            self.reference = load_policy(folder / "model", device=home).model.requires_grad_(False)
-        self.trainable = Trainable(loaded, config.lora, seed=config.seed)
+            frozen = load_policy(folder / "model", device=device).model.requires_grad_(False)
+            self.reference = frozen.to("cpu") if config.reference_offload else frozen
+        self.trainable = Trainable.of(loaded, config)
         self.trust_sampler = device == "cpu"
         """Whether the sampler's log-probabilities are the training forward's but for rounding."""
 

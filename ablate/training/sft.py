@@ -15,6 +15,7 @@ from ablate.models.loading import load_policy, save_model
 from ablate.models.logprobs import completion_logprobs
 from ablate.spec.stages import SftConfig
 from ablate.store.workspace import Workspace
+from ablate.training.backends.stage import run_elsewhere
 from ablate.training.device import pick_device
 from ablate.training.examples import count_kept, demonstration_rows
 from ablate.training.learner import Learner, Share, settings_of
@@ -49,6 +50,8 @@ def run(workspace: Workspace) -> None:
     """Fine-tune the ``model`` input; write the policy, its step metrics and a summary."""
     config = workspace.config
     assert isinstance(config, SftConfig)
+    if config.backend != "native":
+        return run_elsewhere(workspace, config)
     device = pick_device()
     loaded = load_policy(workspace.inputs["model"] / "model", device=device)
     demonstrations = load_demonstrations(
@@ -56,7 +59,7 @@ def run(workspace: Workspace) -> None:
     )
     rows = demonstration_rows(loaded.boundary, demonstrations, config.max_length)
     count_kept(workspace, "demonstrations", kept=len(rows), total=len(demonstrations))
-    trainable = Trainable(loaded, config.lora, seed=config.seed)
+    trainable = Trainable.of(loaded, config)
     batches = bucketed_batches(
         row_lengths(rows), config.batch_size, epochs=config.epochs, seed=config.seed
     )

@@ -11,22 +11,38 @@ from torch import nn
 from ablate.models.loading import LoadedModel
 from ablate.models.lora import apply_lora
 from ablate.models.ranks import rank
+from ablate.models.recompute import recompute_activations
 from ablate.models.sharding import spread
-from ablate.spec.stages import LoraConfig
+from ablate.spec.stages import LoraConfig, TrainingConfig
 from ablate.training.streams import derived_seed
 
 
 class Trainable:
     """A model in evaluation mode, so without dropout, whose chosen weights take gradients."""
 
-    def __init__(self, loaded: LoadedModel, lora: LoraConfig | None, *, seed: int) -> None:
-        """Open all weights to training, or add an adapter and open only that (and a head)."""
-        self.model: nn.Module = loaded.model.requires_grad_(True)
-        if lora is not None:
-            self.model = apply_lora(self.model, lora, seed=derived_seed(seed, "lora"))
+    def __init__(
+        self, loaded: LoadedModel, lora: LoraConfig | None, *, seed: int, recompute: bool = False
+    ) -> None:
+        """Open all weights to training, or add an adapter and open only that (and a head).
+
+        Trained weights are fp32, frozen ones keep their dtype. With ``recompute`` blocks compute
+        their activations again in the backward pass.
+        """
+        if lora is None:
+            self.model: nn.Module = loaded.model.requires_grad_(True).float()
+        else:
+            self.model = apply_lora(loaded.model, lora, seed=derived_seed(seed, "lora"))
+        if recompute:  # After peft, which would let the embeddings ask for gradients.
+            recompute_activations(self.model)
         spread(self.model)
         self.seed = seed
         self.dropouts = _adapter_dropouts(self.model)
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, config: TrainingConfig) -> Trainable:
+        """Return a model with the weights that a stage's configuration trains."""
+        recompute = config.activation_checkpointing
+        return cls(loaded, config.lora, seed=config.seed, recompute=recompute)
 
     def named_weights(self) -> dict[str, nn.Parameter]:
         """Return the weights that take gradients, tied ones once."""

@@ -34,7 +34,7 @@ def load_value_model(
         loaded = new_reward_model(folder, layers=None, seed=config.seed, device=device)
         with torch.no_grad():
             score_head(loaded.model).weight.zero_()
-    return Trainable(loaded, config.lora, seed=config.seed)
+    return Trainable.of(loaded, config)
 
 
 def share_head(model: Any) -> None:

@@ -171,17 +171,31 @@ def imported(location: Path, **changes: Any) -> ImportedModelConfig:
     return ImportedModelConfig(format="hf", content="sha", location=str(location), **changes)
 
 
-def test_a_hub_folder_is_imported_in_fp32_with_another_chat_template(
+def test_a_hub_folder_keeps_its_bf16_and_is_computed_in_fp32_on_a_cpu(
     make_llama: Callable[..., Any], tokenizer: Any, tmp_path: Path
 ) -> None:
     make_llama().to(torch.bfloat16).save_pretrained(tmp_path / "hub")
     tokenizer.save_pretrained(tmp_path / "hub")
     import_model(imported(tmp_path / "hub", chat_template="<user>"), tmp_path / "model")
     loaded = load_policy(tmp_path / "model")
-    assert json.loads((tmp_path / "model" / "config.json").read_text())["dtype"] == "float32"
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["dtype"] == "bfloat16"
     assert loaded.boundary.prompt_ids([{"role": "user", "content": "w1"}]) == (3,)
     for name, weight in make_llama().named_parameters():
         assert torch.equal(loaded.model.get_parameter(name), weight.bfloat16().float())
+
+
+def test_weights_finer_than_the_stated_dtype_are_imported_in_fp32(
+    make_llama: Callable[..., Any], tokenizer: Any, tmp_path: Path
+) -> None:
+    make_llama().save_pretrained(tmp_path / "hub")
+    tokenizer.save_pretrained(tmp_path / "hub")
+    stated = json.loads((tmp_path / "hub" / "config.json").read_text()) | {"dtype": "bfloat16"}
+    (tmp_path / "hub" / "config.json").write_text(json.dumps(stated))
+    import_model(imported(tmp_path / "hub"), tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["dtype"] == "float32"
+    found = load_policy(tmp_path / "model").model
+    for name, weight in make_llama().named_parameters():
+        assert torch.equal(found.get_parameter(name), weight)
 
 
 def test_an_import_without_chat_template_is_refused(
