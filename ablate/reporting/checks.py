@@ -13,6 +13,8 @@ from ablate.reporting.evidence import Evidence, strata_of
 ENDED_GAP = 0.02
 """Gap in the share of ended outputs above which truncation may pass for quality."""
 LENGTH_RATIO = 1.5
+_OF_A_BACKEND = frozenset({"backend", "command"})
+"""Last names of the fields that say what trains."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ def inspect(evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence
     """Return what the tripwires say about one contrast and metric over the seeds given."""
     invalid = [*_failures(evidence, contrast), *_undefined(evidence, contrast, metric, seeds)]
     invalid += _different_items(evidence, contrast, metric)
-    warnings = [*_confounds(evidence, contrast, seeds), *_left_out(evidence, contrast, seeds)]
+    warnings = [*_backends(evidence, contrast)]
+    warnings += [*_confounds(evidence, contrast, seeds), *_left_out(evidence, contrast, seeds)]
     warnings += _edges(evidence, contrast, metric)
     return Findings(tuple(invalid), tuple(warnings))
 
@@ -76,6 +79,27 @@ def _table(evidence: Evidence, cell: str, metric: str) -> dict[Stratum, Items]:
     for run in evidence.finished(cell):
         return strata_of(evidence.items(run), evidence.scores(run), metric)
     return {}
+
+
+def _backends(evidence: Evidence, contrast: Contrast) -> Iterator[str]:
+    """A stage that was trained by different programs differs in more than was declared.
+
+    Where the backend is all that the two cells differ in, it is the effect and no confound.
+    """
+    sides = contrast.treatment, contrast.control
+    levels = [evidence.study.levels_of(cell) for cell in sides]
+    changed = {
+        name
+        for name in levels[0].keys() | levels[1].keys()
+        if levels[0].get(name) != levels[1].get(name)
+    }
+    if changed and all(name.rpartition(".")[2] in _OF_A_BACKEND for name in changed):
+        return
+    left, right = (evidence.backends(cell) for cell in sides)
+    for role in sorted(left.keys() & right.keys()):
+        if left[role] != right[role]:
+            shown = " and ".join("/".join(sorted(names)) for names in (left[role], right[role]))
+            yield f"confounded: backend ({role}: {shown})"
 
 
 def _confounds(evidence: Evidence, contrast: Contrast, seeds: Sequence[int]) -> Iterator[str]:

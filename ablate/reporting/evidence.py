@@ -20,6 +20,7 @@ from ablate.reporting.artifacts import (
 )
 from ablate.reporting.records import RunRecord, StudyRecord
 from ablate.stats.crossed import Arm
+from ablate.store.manifest import read_manifest
 
 GREEDY = "greedy_"
 POINTS = 100.0
@@ -36,6 +37,7 @@ class Evidence:
         self._scores: dict[tuple[str, Path], dict[str, MetricRow]] = {}
         self._items: dict[Path, ItemTable] = {}
         self._curves: dict[Path, Curve | None] = {}
+        self._backends: dict[str, Mapping[str, frozenset[str]]] = {}
 
     def scores(self, run: RunRecord, role: str = "evaluation") -> Mapping[str, MetricRow]:
         """Return the metric rows of a run's evaluation; empty where it has none."""
@@ -63,6 +65,19 @@ class Evidence:
         if folder not in self._curves:
             self._curves[folder] = read_curve(folder)
         return self._curves[folder]
+
+    def backends(self, cell: str) -> Mapping[str, frozenset[str]]:
+        """Return what trained a cell's stages, by role; stages that train nothing are left out."""
+        if cell not in self._backends:
+            found: dict[str, set[str]] = {}
+            for run in self.study.runs_of(cell):
+                for role, folder in run.artifacts.items():
+                    manifest = read_manifest(folder) if folder and _trains(role) else None
+                    if manifest is not None:
+                        name = str(manifest.config.get("backend") or "native")
+                        found.setdefault(role, set()).add(name)
+            self._backends[cell] = {role: frozenset(names) for role, names in found.items()}
+        return self._backends[cell]
 
     def finished(self, cell: str) -> tuple[RunRecord, ...]:
         """Return the runs of a cell that have an evaluation, by seed."""
@@ -113,7 +128,7 @@ class Evidence:
         strata = {
             "/".join(name): np.stack([table[name].values for table in tables]) for name in tables[0]
         }
-        arm = Arm(strata, _weights(tables[0], metric))
+        arm = Arm(strata, _weights(tables[0], self.scores(runs[0])[metric]))
         stored = [self.scores(run)[metric].value for run in runs]
         if not np.allclose(arm.seed_scores, stored, rtol=0, atol=TOLERANCE):
             return None
@@ -172,9 +187,9 @@ def _in_unit(
     return Items(items.keys, items.prompts, values)
 
 
-def _weights(table: Mapping[Stratum, Items], metric: str) -> dict[str, float]:
+def _weights(table: Mapping[Stratum, Items], metric: MetricRow) -> dict[str, float]:
     """Equal weights of categories, then of tasks; a diagnostic weighs every item alike."""
-    if metric.removeprefix(GREEDY) == "gold":
+    if metric.level == "diagnostic":
         total = sum(len(items.keys) for items in table.values())
         return {"/".join(name): len(items.keys) / total for name, items in table.items()}
     categories = [name[0] for name in table]
@@ -185,3 +200,8 @@ def _weights(table: Mapping[Stratum, Items], metric: str) -> dict[str, float]:
 
 def _shape(table: Mapping[Stratum, Items]) -> tuple[tuple[Stratum, tuple[str, ...]], ...]:
     return tuple(sorted((name, items.keys) for name, items in table.items()))
+
+
+def _trains(role: str) -> bool:
+    """Return whether a role is of a stage that has a backend, links and members included."""
+    return role == "sft" or role.startswith(("policy", "reward_model", "implicit"))
