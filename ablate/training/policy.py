@@ -20,6 +20,7 @@ from ablate.spec.stages import (
     TwoPhaseDpoConfig,
 )
 from ablate.store.workspace import Workspace
+from ablate.training.backends.stage import run_elsewhere
 from ablate.training.d2po import run_d2po
 from ablate.training.kto import run_kto
 from ablate.training.offline import run_offline
@@ -53,4 +54,5 @@ def run(workspace: Workspace) -> None:
     if loop is None:
         name = type(workspace.config).__name__
         raise TypeError(f"policy stage: {name} is no algorithm's configuration")
-    loop(workspace, workspace.config)
+    native = getattr(workspace.config, "backend", "native") == "native"
+    (loop if native else run_elsewhere)(workspace, workspace.config)

@@ -19,6 +19,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
+from transformers.utils import logging as transformers_logging
 
 from ablate.errors import AblateError, StageError
 from ablate.models.backbone import refuse_unsupported
@@ -57,6 +58,7 @@ def accept_model(
     folder = output / MODEL
     _check_files(folder)
     _check_tokenizer(folder, handed_out.boundary, materials)
+    transformers_logging.disable_progress_bar()  # The job's log is a file.
     loader = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
     try:
         model, info = loader.from_pretrained(

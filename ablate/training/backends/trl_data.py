@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ class Schedule:
     """Whether some batch of the native order is smaller or larger than the others."""
     pairs: Sequence[int] = field(default=())
     """Which preference pair each example is from; empty where they are no pairs."""
+    lengths: Sequence[int] = field(default=())
+    """Completion tokens that each example trains on; empty for prompts."""
+
+    @property
+    def tokens(self) -> float:
+        """Completion tokens of the whole training."""
+        return float(sum(self.lengths[i] for i in self.order)) if self.lengths else 0.0
 
     def used_preferences(self, batch_size: int) -> list[float]:
         """Return how many different pairs were seen up to each step."""
@@ -70,11 +77,14 @@ def _scheduled(
     examples: list[dict[str, Any]],
     batches: Sequence[Sequence[int]],
     config: TrainingConfig,
+    *,
+    lengths: Sequence[int],
     pairs: Sequence[int] = (),
 ) -> Schedule:
     order = [i for batch in batches for i in batch]
     uneven = any(len(batch) != config.batch_size for batch in batches[:-1])
-    return Schedule(examples, order, -(-len(order) // config.batch_size), uneven, pairs)
+    steps = -(-len(order) // config.batch_size)
+    return Schedule(examples, order, steps, uneven, pairs, lengths)
 
 
 def _batches(lengths: Sequence[int], config: TrainingConfig) -> list[list[int]]:
@@ -94,7 +104,8 @@ def _demonstrations(items: list[dict[str, Any]], config: SftConfig) -> Schedule:
         }
         for row in rows
     ]
-    return _scheduled(examples, _batches(row_lengths(rows), config), config)
+    lengths = [len(row.completion) for row in rows]
+    return _scheduled(examples, _batches(row_lengths(rows), config), config, lengths=lengths)
 
 
 def _pairs(items: list[dict[str, Any]], config: RewardModelConfig | DpoConfig) -> Schedule:
@@ -102,7 +113,9 @@ def _pairs(items: list[dict[str, Any]], config: RewardModelConfig | DpoConfig) -
     lengths = [max(both) for both in zip(*sides, strict=True)]
     of_policy = isinstance(config, DpoConfig)
     examples = [_compared(item) if of_policy else _ranked(item, config) for item in items]
-    return _scheduled(examples, _batches(lengths, config), config, range(len(items)))
+    learned = [len(item["chosen_ids"]) + len(item["rejected_ids"]) for item in items]
+    batches = _batches(lengths, config)
+    return _scheduled(examples, batches, config, lengths=learned, pairs=range(len(items)))
 
 
 def _compared(item: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +140,7 @@ def _unpaired(items: list[dict[str, Any]], config: KtoConfig) -> Schedule:
     """Each example is laid out once per use, because its mismatched completion differs."""
     rows = [_row(item, side) for side in ("chosen", "rejected") for item in items]
     batches = kto_batches(rows, config)
-    examples = []
+    examples: list[dict[str, Any]] = []
     for batch in batches:
         for crossing in crossings_of(rows, batch):
             row, crossed = rows[crossing[0]], crossed_row(rows, crossing)
@@ -140,8 +153,9 @@ def _unpaired(items: list[dict[str, Any]], config: KtoConfig) -> Schedule:
                 }
             )
     pairs = [i % len(items) for batch in batches for i in batch]
-    laid = _scheduled(examples, batches, config, pairs)
-    return Schedule(examples, list(range(len(examples))), laid.steps, laid.uneven, pairs)
+    lengths = [len(example["completion_ids"]) for example in examples]
+    laid = _scheduled(examples, batches, config, lengths=lengths, pairs=pairs)
+    return replace(laid, order=list(range(len(examples))))
 
 
 def _prompts(items: list[dict[str, Any]], config: RlooConfig | GrpoConfig) -> Schedule:

@@ -99,6 +99,7 @@ class Journal(TrainerCallback):  # type: ignore[misc]
     def _spent(self, step: int) -> dict[str, float]:
         if self.reward is not None:
             return {
+                "used_preferences": 0.0,
                 "used_generated_tokens": float(self.reward.tokens),
                 "used_reward_calls": float(self.reward.calls),
             }
@@ -125,11 +126,10 @@ def run(job: Job) -> None:
     tokenizer = load_policy(Path(job.model)).tokenizer
     save_model(trainable.model.eval(), tokenizer, output / MODEL)
     journal.write(output)
-    counts = {} if reward is None else reward.counts()
     write_result(
         output,
         status="ok",
-        counts={"trained_tokens": _tokens(plan)} if reward is None else counts,
+        counts={"trained_tokens": plan.tokens} if reward is None else reward.counts(),
         seconds={"training": time.monotonic() - started},
         differences=differences(
             config, uneven=plan.uneven, several_ends=len(start.boundary.end_ids) > 1
@@ -227,20 +227,6 @@ def _tokenizer(loaded: LoadedModel, config: TrainingConfig, plan: Schedule) -> A
                 raise StageError("backend trl: every token occurs in the data; none can pad.")
             tokenizer.pad_token = tokenizer.convert_ids_to_tokens(free)
     return tokenizer
-
-
-def _tokens(plan: Schedule) -> float:
-    """Return the completion tokens of the whole training."""
-    total = 0
-    for i in plan.order:
-        example = plan.examples[i]
-        if "labels" in example:
-            total += sum(label != -100 for label in example["labels"])
-        elif "completion_ids" in example:
-            total += len(example["completion_ids"])
-        else:
-            total += len(example["chosen_ids"]) + len(example["rejected_ids"])
-    return float(total)
 
 
 def serve(path: Path) -> None:

@@ -23,6 +23,7 @@ NAMES = {
     "logps/rejected": "logp_rejected",
     "completions/mean_length": "length",
     "mean_reward": "score_mean",
+    "reward": "reward_final",
 }
 """Our names of TRL's metrics that mean the same; others keep theirs."""
 _TRL_LOSS = {"sequence": "grpo", "token": "bnpo", "constant": "dr_grpo"}
