@@ -117,6 +117,9 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
         )
     for name in ("is_local", "local_files_only", "name_or_path"):  # How this one was loaded.
         tokenizer.init_kwargs.pop(name, None)
+    # Left to itself transformers writes on rank 0 alone; what is whole on every rank, such as a new
+    # reward model, is read again by each from its own folder.
+    plain.should_save_on_this_rank = _always
     with _quiet():
         plain.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -204,6 +207,10 @@ def _end_ids(model: Any, tokenizer: Any) -> set[int]:
     listed = getattr(settings, "eos_token_id", None)
     listed = listed if isinstance(listed, list) else [listed]
     return {int(token) for token in (*listed, tokenizer.eos_token_id) if token is not None}
+
+
+def _always(is_main_process: bool) -> bool:
+    return True
 
 
 @contextmanager
