@@ -1,4 +1,4 @@
-"""Best-of-N: the gold reward of the sample that a reward model likes best."""
+"""Best-of-N: the gold reward of the sample that another reward likes best."""
 
 from __future__ import annotations
 

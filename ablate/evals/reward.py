@@ -1,4 +1,4 @@
-"""The reward evaluation stage: does a reward model prefer what it should?"""
+"""The reward evaluation stage: does a reward prefer what it should?"""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from ablate.evals.records import (
     write_scores,
 )
 from ablate.evals.tree import Level, mean
-from ablate.models.boundary import Row
-from ablate.models.loading import LoadedModel, load_policy, load_reward_model
-from ablate.models.logprobs import completion_scores
+from ablate.models.boundary import Boundary
+from ablate.models.loading import LoadedModel, load_policy
 from ablate.models.sampling import Request, SamplingParams, sample
+from ablate.rewards.responses import Response, Scorer
+from ablate.rewards.sources import RewardSource, load_reward
 from ablate.spec.stages import RewardEvaluationConfig
 from ablate.store.workspace import Workspace
 
@@ -38,7 +39,7 @@ BEST_OF = "best_of.jsonl"
 
 @dataclass(frozen=True)
 class ScoredPair:
-    """A pair with the reward model's raw scores, which have no unit and no zero."""
+    """A pair with the reward's raw scores, which have no common unit and no zero."""
 
     kind: str
     """``ordinary`` or ``hard``."""
@@ -56,33 +57,41 @@ class ScoredPair:
 
 
 def run(workspace: Workspace) -> None:
-    """Evaluate the ``reward_model`` input, best-of-N on samples of the ``policy`` input.
+    """Evaluate what scores, whatever it is, and best-of-N on samples of the ``policy`` input.
 
     Writes ``scores.json``, ``samples.jsonl`` with a line per pair, and, where a gold reward exists,
     ``best_of.jsonl`` with a line per prompt.
     """
     config = workspace.config
     assert isinstance(config, RewardEvaluationConfig)
-    model = load_reward_model(workspace.inputs["reward_model"] / "model", device=available_device())
+    reward = load_reward(workspace.inputs, RewardSource.of(config), device=available_device())
+    boundary = reward.boundary or _policy(workspace).boundary
     with workspace.timed("scoring"):
         kinds = _pairs(config, workspace.inputs)
         outputs = [
-            out for kind, pairs in kinds.items() for out in score_pairs(model, pairs, kind=kind)
+            out
+            for kind, pairs in kinds.items()
+            for out in score_pairs(reward, pairs, kind=kind, boundary=boundary)
         ]
     asked = sum(len(pairs) for pairs in kinds.values())
-    workspace.count(reward_calls=2 * len(outputs), dropped_long=asked - len(outputs))
+    workspace.count(dropped_long=asked - len(outputs))
     workspace.progress(1, 2)
     write_lines(workspace.output / SAMPLES, (_line(out) for out in outputs))
     metrics = list(pair_metrics(outputs))
     world = kinds["ordinary"][0].world if kinds["ordinary"] else None
     if world is not None and config.best_of_prompts:
         samples = _best_of_samples(
-            workspace, model, prompts=best_of_prompts(config.best_of_prompts)
+            workspace, reward, prompts=best_of_prompts(config.best_of_prompts)
         )
         write_lines(workspace.output / BEST_OF, samples.lines())
         metrics += best_of_metrics(samples.scores, samples.gold)
     write_scores(workspace.output, metrics, suite=config.dataset)
+    workspace.count(reward_calls=reward.calls)
     workspace.progress(2, 2)
+
+
+def _policy(workspace: Workspace) -> LoadedModel:
+    return load_policy(workspace.inputs["policy"] / "model", device=available_device())
 
 
 def _pairs(config: RewardEvaluationConfig, inputs: Mapping[str, Path]) -> dict[str, list[Pair]]:
@@ -93,29 +102,32 @@ def _pairs(config: RewardEvaluationConfig, inputs: Mapping[str, Path]) -> dict[s
     )
 
 
-def score_pairs(model: LoadedModel, pairs: Sequence[Pair], *, kind: str) -> list[ScoredPair]:
-    """Score both replies of every pair that fits into the model's context window."""
-    window = int(getattr(model.model.config, "max_position_embeddings", 1 << 30))
-    rows: list[Row] = []
+def score_pairs(
+    reward: Scorer, pairs: Sequence[Pair], *, kind: str, boundary: Boundary
+) -> list[ScoredPair]:
+    """Score both replies of every pair that the reward can read.
+
+    ``boundary`` measures the replies' lengths, in tokens with the end token.
+    """
+    responses: list[Response] = []
     kept: list[Pair] = []
     for pair in pairs:
-        prompt = model.boundary.prompt_ids(pair.prompt)
-        replies = [model.boundary.completion_ids(text) for text in (pair.chosen, pair.rejected)]
-        if len(prompt) + max(map(len, replies)) <= window:
+        both = [Response(pair.prompt, t, True, pair.world) for t in (pair.chosen, pair.rejected)]
+        if all(reward.fits(response) for response in both):
             kept.append(pair)
-            rows += [Row(prompt, reply) for reply in replies]
-    scores = _raw_scores(model, rows)
-    lengths = [len(completion) for _, completion in rows]
+            responses += both
+    scores = _raw_scores(reward, responses)
+    lengths = [len(boundary.completion_ids(response.text)) for response in responses]
     columns = zip(scores[::2], scores[1::2], lengths[::2], lengths[1::2], strict=True)
     return [ScoredPair(kind, pair, *row) for pair, row in zip(kept, columns, strict=True)]
 
 
-def _raw_scores(model: LoadedModel, rows: Sequence[Row]) -> list[float]:
-    """Score each distinct row once: of many samples of one prompt, many are equal."""
-    distinct = list(dict.fromkeys(rows))
-    scores = completion_scores(model.model, distinct).tolist()
-    by_row = dict(zip(distinct, scores, strict=True))
-    return [by_row[row] for row in rows]
+def _raw_scores(reward: Scorer, responses: Sequence[Response]) -> list[float]:
+    """Score each distinct reply once: of many samples of one prompt, many are equal."""
+    distinct = {response.key: response for response in responses}
+    scores = reward.score(list(distinct.values())).tolist() if distinct else []
+    by_key = dict(zip(distinct, scores, strict=True))
+    return [by_key[response.key] for response in responses]
 
 
 def pair_metrics(outputs: Sequence[ScoredPair]) -> Iterator[Metric]:
@@ -161,7 +173,7 @@ class BestOfSamples:
 
     prompts: Sequence[Document]
     scores: Array
-    """Raw scores of the reward model, shape (P, S)."""
+    """Raw scores of what is evaluated, shape (P, S)."""
     gold: Array
     """Gold rewards, shape (P, S)."""
 
@@ -185,31 +197,29 @@ def best_of_prompts(number: int) -> list[Document]:
 
 
 def _best_of_samples(
-    workspace: Workspace, model: LoadedModel, *, prompts: Sequence[Document]
+    workspace: Workspace, reward: Scorer, *, prompts: Sequence[Document]
 ) -> BestOfSamples:
     """Sample ``best_of`` replies of the policy to each prompt and score them both ways."""
     config = workspace.config
     assert isinstance(config, RewardEvaluationConfig)
-    policy = load_policy(workspace.inputs["policy"] / "model", device=available_device())
+    policy = _policy(workspace)
     ids = [policy.boundary.prompt_ids(prompt.messages) for prompt in prompts]
     requests = [Request(prompt, n) for prompt in ids for n in range(config.best_of)]
     params = SamplingParams(config.max_new_tokens, temperature=1.0, seed=config.seed)
     with workspace.timed("rollout"):
         outputs = sample(policy.model, policy.boundary, requests, params)
-    workspace.count(
-        generated_tokens=sum(len(output.tokens) for output in outputs), reward_calls=len(outputs)
-    )
-    rows = [Row(r.prompt, out.tokens) for r, out in zip(requests, outputs, strict=True)]
+    workspace.count(generated_tokens=sum(len(output.tokens) for output in outputs))
+    asked = [prompt for prompt in prompts for _ in range(config.best_of)]
+    responses = [
+        Response(p.messages, policy.boundary.text(out.tokens), out.ended, p.world, p.target)
+        for p, out in zip(asked, outputs, strict=True)
+    ]
     shape = (len(prompts), config.best_of)
     with workspace.timed("scoring"):
-        scores = np.array(_raw_scores(model, rows)).reshape(shape)
+        scores = np.array(_raw_scores(reward, responses)).reshape(shape)
     scorer = gold_scorer(tiny.WORLD)
     assert scorer is not None
-    asked = [prompt for prompt in prompts for _ in range(config.best_of)]
-    gold = [
-        scorer(prompt.messages, policy.boundary.text(out.tokens), out.ended).reward
-        for prompt, out in zip(asked, outputs, strict=True)
-    ]
+    gold = [scorer(r.messages, r.text, r.ended).reward for r in responses]
     return BestOfSamples(prompts, scores, np.array(gold).reshape(shape))
 
 

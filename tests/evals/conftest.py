@@ -26,6 +26,7 @@ def reward_model_folder(tmp_path_factory: pytest.TempPathFactory, policy_folder:
     folder = tmp_path_factory.mktemp("reward_model")
     loaded = new_reward_model(policy_folder / "model", layers=None, seed=3)
     save_model(loaded.model, loaded.tokenizer, folder / "model")
+    (folder / "reward.json").write_text('{"gain": 1.0, "bias": 0.0}')
     return folder
 
 

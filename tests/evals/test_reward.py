@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from ablate.evals.reward import (
     run,
     score_pairs,
 )
-from ablate.models.loading import load_reward_model
+from ablate.rewards.nouns import nouns_of
+from ablate.rewards.responses import Response
+from ablate.rewards.reward_model import RewardModel
 from ablate.spec.stages import RewardEvaluationConfig
 from ablate.store.workspace import Workspace
 
@@ -92,9 +95,9 @@ def test_the_length_correlation_is_pearsons_over_all_replies() -> None:
 
 
 def test_scores_are_those_of_the_model_at_the_last_token(reward_model_folder: Path) -> None:
-    loaded = load_reward_model(reward_model_folder / "model")
+    loaded = RewardModel(reward_model_folder)
     pairs, _ = load_pairs("ai-fine", examples=3, seed=0)
-    for out in score_pairs(loaded, pairs, kind="ordinary"):
+    for out in score_pairs(loaded, pairs, kind="ordinary", boundary=loaded.boundary):
         prompt = loaded.boundary.prompt_ids(out.pair.prompt)
         for text, score in (
             (out.pair.chosen, out.chosen_score),
@@ -108,10 +111,11 @@ def test_scores_are_those_of_the_model_at_the_last_token(reward_model_folder: Pa
 
 
 def test_pairs_beyond_the_context_window_are_left_out(reward_model_folder: Path) -> None:
-    loaded = load_reward_model(reward_model_folder / "model")
+    reward = RewardModel(reward_model_folder)
     long = Pair("long", user("say owl 3 times"), "owl " * 300, "owl")
     short = Pair("short", user("say owl 3 times"), "owl owl owl", "owl")
-    assert [out.pair.id for out in score_pairs(loaded, [long, short], kind="ordinary")] == ["short"]
+    outputs = score_pairs(reward, [long, short], kind="ordinary", boundary=reward.boundary)
+    assert [out.pair.id for out in outputs] == ["short"]
 
 
 def test_the_promised_metrics_and_lines_are_there(evaluated: Workspace) -> None:
@@ -123,7 +127,9 @@ def test_the_promised_metrics_and_lines_are_there(evaluated: Workspace) -> None:
     for line in lines:
         higher = line["chosen_score"] > line["rejected_score"]
         assert line["scores"]["acc"] == float(higher) and line["mode"] == "pair"
-    assert evaluated.counts["reward_calls"] == 2 * 24 + 6 * 4
+    distinct = {(line["prompt"], line[side]) for line in lines for side in ("chosen", "rejected")}
+    # Equal samples of one prompt are scored once.
+    assert len(distinct) < evaluated.counts["reward_calls"] <= len(distinct) + 6 * 4
 
 
 def test_best_of_n_follows_from_the_stored_samples(evaluated: Workspace) -> None:
@@ -183,3 +189,75 @@ def test_best_of_prompts_take_the_categories_in_turn() -> None:
         *tiny.CATEGORIES,
         *tiny.CATEGORIES[:2],
     ]
+
+
+def measured(stage: Stage, inputs: dict[str, Path], **fields: Any) -> tuple[Workspace, Any]:
+    workspace = stage(
+        "measured", CONFIG.model_copy(update={"best_of_prompts": 0, **fields}), inputs
+    )
+    run(workspace)
+    return workspace, scores_of(workspace)
+
+
+def test_the_gold_reward_prefers_every_chosen_reply_and_picks_the_best_sample(
+    stage: Stage, policy_folder: Path
+) -> None:
+    workspace, found = measured(stage, {"policy": policy_folder}, reward="gold", best_of_prompts=6)
+    assert found["accuracy"] == found["accuracy_hard"] == 100
+    for line in read(workspace, "best_of.jsonl"):
+        assert line["scores"] == pytest.approx(line["gold"])
+    gold = np.array([line["gold"] for line in read(workspace, "best_of.jsonl")])
+    assert found["best_of_4"] == pytest.approx(gold.max(axis=1).mean())
+
+
+def test_a_function_is_measured_on_text_and_its_replies_by_the_policys_tokens(
+    stage: Stage, policy_folder: Path
+) -> None:
+    workspace, _ = measured(stage, {"policy": policy_folder}, reward="noun-count")
+    for line in read(workspace, "samples.jsonl"):
+        assert line["chosen_score"] == len(nouns_of(line["chosen"]))
+        assert line["length_chosen_tokens"] == len(line["chosen"].split()) + 1
+
+
+def test_an_ensemble_is_measured_by_its_rule(
+    stage: Stage, policy_folder: Path, reward_model_folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(reward_model_folder, other)
+    (other / "reward.json").write_text('{"gain": -1.0, "bias": 0.0}')
+    inputs = {"policy": policy_folder, "reward_model": reward_model_folder, "reward_model_1": other}
+    _, alone = measured(stage, {**inputs, "reward_model_1": reward_model_folder})
+    assert alone["accuracy"] != 50
+    # The second member is the first with its sign turned: their mean ties everywhere, and the worse
+    # of the two is minus the distance from 0.
+    workspace, mean = measured(stage, inputs, ensemble="mean")
+    assert mean["accuracy"] == mean["accuracy_hard"] == 50
+    assert workspace.counts["reward_calls"] % 2 == 0
+    workspace, _ = measured(stage, inputs, ensemble="worst")
+    model = RewardModel(reward_model_folder)
+    line = read(workspace, "samples.jsonl")[0]
+    raw = model.score([Response(user(line["prompt"]), line["chosen"], True)])
+    assert line["chosen_score"] == pytest.approx(-abs(raw.item()))
+
+
+def test_an_implicit_reward_of_the_reference_itself_ties_everywhere(
+    stage: Stage, policy_folder: Path, reference_folder: Path
+) -> None:
+    inputs = {"policy": policy_folder, "implicit": policy_folder}
+    _, same = measured(stage, {**inputs, "implicit_reference": policy_folder}, reward="implicit")
+    assert same["accuracy"] == 50
+    _, other = measured(
+        stage, {**inputs, "implicit_reference": reference_folder}, reward="implicit"
+    )
+    assert other["accuracy"] != 50 and other["nonfinite"] == 0
+    _, alone = measured(stage, inputs, reward="implicit", implicit_reference=False)
+    # Without a reference longer replies are less likely, whatever they say.
+    assert alone["score_length_correlation"] < -0.5
+
+
+def test_a_judge_is_measured_like_any_reward(stage: Stage, policy_folder: Path) -> None:
+    inputs = {"policy": policy_folder, "judge": policy_folder}
+    workspace, found = measured(stage, inputs, reward="judge")
+    lines = read(workspace, "samples.jsonl")
+    assert all(0 <= line["chosen_score"] <= 1 for line in lines)
+    assert len({line["chosen_score"] for line in lines}) > 1 and found["nonfinite"] == 0
