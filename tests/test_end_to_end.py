@@ -40,7 +40,7 @@ def test_one_command_leaves_a_page_a_text_a_table_and_figures(folder):
         p.name for p in report.iterdir()
     }
     figures = {path.name for path in (report / "figures").iterdir()}
-    assert {"forest.svg", "forest.png", "training-ppo.svg", "training-dpo.svg"} <= figures
+    assert {"forest.svg", "forest.png", "training-online.svg", "training-offline.svg"} <= figures
 
 
 def test_every_run_has_its_six_categories_and_their_average(folder):
@@ -54,6 +54,24 @@ def test_every_run_has_its_six_categories_and_their_average(folder):
         ]
         assert len(categories) == 6
         assert float(scores["average"]["value"]) == pytest.approx(sum(categories) / 6)
+
+
+def test_the_report_says_what_every_arm_spent(folder):
+    spent = {
+        (row["cell"], row["metric"]): float(row["value"])
+        for row in rows(folder)
+        if row["level"] == "cost"
+    }
+    dpo, ppo = "ai-fine, dpo", "ai-fine, ppo"
+    # Both learn from the same 64 pairs, DPO itself and PPO through its reward model.
+    assert spent[dpo, "preferences"] == spent[ppo, "preferences"] == 64
+    assert spent[dpo, "generated_tokens"] == spent[dpo, "reward_calls"] == 0
+    # Two steps of 16 rollouts, and 16 samples that set the scale of the reward.
+    assert spent[ppo, "reward_calls"] == 2 * 16 + 16
+    assert spent[ppo, "generated_tokens"] > 0
+    page = (folder / "reports" / "smoke" / "report.md").read_text(encoding="utf-8")
+    assert "What it cost" in page
+    assert (folder / "reports" / "smoke" / "figures" / "costs.svg").exists()
 
 
 def test_the_same_command_again_finds_everything_cached(folder):

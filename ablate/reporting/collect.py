@@ -9,6 +9,7 @@ from typing import cast
 
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
+from ablate.reporting.costs import spent_by
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
 from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy
@@ -79,6 +80,7 @@ def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) 
         artifacts=folders,
         fingerprints=fingerprints,
         missing=None if folders["evaluation"] else _reason(run, folders, reasons, store=store),
+        spent=spent_by(run, store) if kind == "policy" else {},
     )
 
 

@@ -76,6 +76,7 @@ def _sections(found: Findings, figures: dict[str, Drawing]) -> list[Section]:
     duel = block_tables.duel_table(found)
     reward = block_tables.reward_table(found)
     sight = tables.sight(found)
+    cost = tables.costs(found)
     return [
         Section("sight", "What can this study see?", (_SIGHT,), tables=(sight,) if sight else ()),
         Section("scores", "Scores and differences", tables=(tables.comparison(found),)),
@@ -89,7 +90,8 @@ def _sections(found: Findings, figures: dict[str, Drawing]) -> list[Section]:
             *("reward-models", "Reward models", (), ()),
             (*((reward,) if reward else ()), *families["reward_model"]),
         ),
-        Section("training", "Training", (), drawn("training-ppo", "training-dpo")),
+        Section("costs", "What it cost", (_COST,), drawn("costs"), (cost,) if cost else ()),
+        Section("training", "Training", (), drawn("training-online", "training-offline")),
         Section("over-optimization", "Over-optimization", (_HACKING,), drawn("over-optimization")),
     ]
 
@@ -103,6 +105,10 @@ def _family(found: Findings, kind: Kind, name: str, title: str) -> tuple[Table, 
 _SIGHT = (
     "A difference smaller than the detectable one is usually missed, so “inconclusive” is no"
     " evidence of equality."
+)
+_COST = (
+    "A label counts once however often it is read. Seconds are wall time of the attempts that"
+    " finished, on whatever machine ran them and beside whatever ran there."
 )
 _HACKING = (
     "The proxy is the reward model's score that PPO maximizes; gold is the world's true reward."

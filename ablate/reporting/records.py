@@ -33,6 +33,8 @@ class RunRecord:
     """Fingerprint by stage role."""
     missing: str | None
     """Why the run has no evaluation; a text that starts with ``failed`` marks a failure."""
+    spent: Mapping[str, float] = field(default_factory=dict)
+    """Budgets that the run's own stages spent; empty where they are not all there."""
 
     def folder(self, role: str) -> Path | None:
         """Return the artifact of a stage, or None."""

@@ -24,8 +24,8 @@ def results_frame(evidence: Evidence) -> pd.DataFrame:
 
     Levels of factors have columns of their own after ``cell``, named as in the study (with
     ``factor_`` before a name that is a column already). ``level`` is ``task``, ``category``,
-    ``average`` or ``diagnostic``, or ``last_step`` for the end of a training curve. Undefined
-    values are NaN.
+    ``average`` or ``diagnostic``, ``last_step`` for the end of a training curve, or ``cost``.
+    Undefined values are NaN.
     """
     factors = {name: _column(name) for name in evidence.study.factors}
     order = ["study", "cell", *factors.values(), *COLUMNS[2:]]
@@ -56,6 +56,8 @@ def _rows(evidence: Evidence, run: RunRecord) -> Iterator[dict[str, Any]]:
         mark = {**common, "stage": stage, "fingerprint": run.fingerprints.get(stage, "")}
         for row in evidence.scores(run, stage).values():
             yield {**mark, **vars(row)}
+    for unit, amount in run.spent.items():
+        yield {**common, "stage": "run", "metric": unit, "level": "cost", "value": amount}
     for stage in TRAINED:
         curve = evidence.curve(run, stage)
         if curve is None:

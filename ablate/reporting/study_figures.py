@@ -9,10 +9,12 @@ import numpy as np
 
 from ablate.errors import unknown_choice
 from ablate.reporting import text
-from ablate.reporting.contrasts import ALGORITHM, Kind, contrasts_of
+from ablate.reporting.contrasts import Kind, contrasts_of
+from ablate.reporting.costs import UNITS
 from ablate.reporting.effects import EffectRow, effect_rows, score_of
 from ablate.reporting.evidence import Evidence
 from ablate.reporting.figures.bars import Bars, draw_bars
+from ablate.reporting.figures.costs import CostTrace, draw_costs
 from ablate.reporting.figures.curves import (
     CellCurves,
     draw_curves,
@@ -24,14 +26,18 @@ from ablate.reporting.figures.save import Drawing
 from ablate.reporting.records import StudyRecord
 from ablate.stats.estimate import Claim
 
-PPO_PANELS = (
+ONLINE_PANELS = (
     *("reward_normalized", "gold", "kl_per_sequence"),
     *("length_tokens", "entropy", "ended_fraction"),
 )
-DPO_PANELS = (
+OFFLINE_PANELS = (
     *("loss", "reward_margin", "accuracy"),
     *("reward_chosen", "reward_rejected", "gradient_weight"),
 )
+
+
+SAMPLED = "reward_normalized"
+"""Metric that tells the curves of an algorithm that samples."""
 
 
 @dataclass(frozen=True)
@@ -138,27 +144,55 @@ def forest(found: Findings) -> Drawing | None:
     return draw_forest(rows, "forest", margin=found.study.margin, caption=caption)
 
 
-def curves_of(found: Findings, algorithm: str) -> list[CellCurves]:
-    """Return the policy training curves of every cell of an algorithm."""
+def curves_of(found: Findings, *, sampled: bool) -> list[CellCurves]:
+    """Return the policy training curves of every cell that samples while it trains, or does not."""
     result = []
     for cell in found.study.cells:
-        if found.study.levels_of(cell).get(ALGORITHM, "").lower() != algorithm:
-            continue
         curves = [found.evidence.curve(run) for run in found.study.runs_of(cell)]
         kept = tuple(curve for curve in curves if curve is not None)
-        if kept:
+        if kept and any(SAMPLED in curve.metrics for curve in kept) == sampled:
             result.append(CellCurves(cell, kept))
     return result
 
 
-def ppo_curves(found: Findings) -> Drawing | None:
-    """Return PPO's step metrics."""
-    return draw_curves(curves_of(found, "ppo"), PPO_PANELS, "training-ppo", title="PPO training")
+def online_curves(found: Findings) -> Drawing | None:
+    """Return the step metrics of algorithms that sample while they train."""
+    cells = curves_of(found, sampled=True)
+    return draw_curves(cells, ONLINE_PANELS, "training-online", title="Online training")
 
 
-def dpo_curves(found: Findings) -> Drawing | None:
-    """Return DPO's step metrics."""
-    return draw_curves(curves_of(found, "dpo"), DPO_PANELS, "training-dpo", title="DPO training")
+def offline_curves(found: Findings) -> Drawing | None:
+    """Return the step metrics of algorithms that learn from fixed pairs."""
+    cells = curves_of(found, sampled=False)
+    return draw_curves(cells, OFFLINE_PANELS, "training-offline", title="Offline training")
+
+
+def costs(found: Findings) -> Drawing | None:
+    """Return quality against every budget: the gold reward where there is one, else the primary."""
+    metric = "gold" if "gold" in found.evidence.metrics else found.study.primary
+    traces = [trace for cell in found.study.cells if (trace := _cost_trace(found, cell, metric))]
+    return draw_costs(traces, UNITS, quality=text.label(metric)) if len(traces) > 1 else None
+
+
+def _cost_trace(found: Findings, cell: str, metric: str) -> CostTrace | None:
+    runs = [run for run in found.study.runs_of(cell) if run.spent]
+    scores = found.evidence.values(cell, metric)
+    runs = [run for run in runs if run.seed in scores]
+    if not runs:
+        return None
+    quality = float(np.mean([scores[run.seed] for run in runs]))
+    means = {unit: float(np.mean([run.spent[unit] for run in runs])) for unit in UNITS}
+    curves = [curve for run in runs if (curve := found.evidence.curve(run)) is not None]
+    paths = {}
+    for unit in UNITS:
+        steps, used = mean_curve(curves, f"used_{unit}")
+        at, values = mean_curve(curves, metric)
+        both = np.intersect1d(steps, at)
+        if len(both):
+            spent = used[np.isin(steps, both)]
+            # What the stages before it spent is spent from its first step on.
+            paths[unit] = (spent + means[unit] - spent[-1], values[np.isin(at, both)])
+    return CostTrace(cell, paths, {unit: (means[unit], quality) for unit in UNITS})
 
 
 def overoptimization(found: Findings) -> Drawing | None:
@@ -166,7 +200,7 @@ def overoptimization(found: Findings) -> Drawing | None:
 
     Without a declared origin the partner is the first cell with a penalty.
     """
-    cells = curves_of(found, "ppo")
+    cells = curves_of(found, sampled=True)
     off = [cell for cell in cells if _penalty(cell) == 0]
     on = [cell for cell in cells if _penalty(cell) > 0]
     if not off or not on:
@@ -185,9 +219,10 @@ FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "stepwise": stepwise,
     "dpo-vs-ppo": duel,
     "forest": forest,
-    "training-ppo": ppo_curves,
-    "training-dpo": dpo_curves,
+    "training-online": online_curves,
+    "training-offline": offline_curves,
     "over-optimization": overoptimization,
+    "costs": costs,
 }
 """Every figure by name; each returns None for a study that does not have it."""
 

@@ -10,6 +10,7 @@ from typing import Literal
 from ablate.reporting import text
 from ablate.reporting.artifacts import MetricRow
 from ablate.reporting.contrasts import baseline_cell
+from ablate.reporting.costs import UNITS
 from ablate.reporting.effects import EffectRow, score_of
 from ablate.reporting.study_figures import Findings
 from ablate.stats.estimate import Estimate
@@ -123,6 +124,25 @@ def _score(found: Findings, cell: str, metric: MetricRow) -> Cell:
     else:
         sub = f"{row.verdict.symbol} {sub}"
     return Cell(shown, sub, sort=estimate.value, tone=tone_of(row), hint=hint)
+
+
+def costs(found: Findings) -> Table | None:
+    """Return what each trained cell spent, mean over its complete runs, and its primary score."""
+    rows = []
+    for cell in found.study.cells:
+        spent = [run.spent for run in found.study.runs_of(cell) if run.spent]
+        if not spent:
+            continue
+        means = {unit: sum(s[unit] for s in spent) / len(spent) for unit in UNITS}
+        metric = found.evidence.metric(found.study.primary)
+        score = Cell(text.DASH, tone="muted", hint="no such score")
+        if metric is not None:
+            score = score_cell(score_of(found.evidence, cell, metric.metric), metric.unit)
+        fields = (Cell(f"{means[unit]:,.0f}", sort=means[unit]) for unit in UNITS)
+        rows.append((Cell(cell), *fields, score, Cell(str(len(spent)), sort=float(len(spent)))))
+    titles = (*UNITS.values(), text.label(found.study.primary), "runs")
+    caption = "What each arm spent, mean over seeds: its own stages, shared ones in full."
+    return Table("costs", caption, ("cell", *titles), tuple(rows)) if rows else None
 
 
 def tone_of(row: EffectRow) -> Tone:

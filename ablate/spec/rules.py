@@ -34,7 +34,8 @@ def check_training(config: TrainingConfig, section: str, width: int | None) -> N
 def check_policy(config: PolicyConfig, algorithm: str) -> None:
     """Check the fields of one algorithm against each other."""
     if isinstance(config, OnlineConfig) and not isinstance(config, RoundsConfig):
-        _check_step(config, algorithm)
+        if not config.reads_samples:
+            _check_step(config, algorithm)
     if isinstance(config, PolicyGradientConfig):
         if config.truncated == "bootstrap" and not isinstance(config, PpoConfig):
             found = f"'bootstrap' needs a value model, which {algorithm} has not"
@@ -48,8 +49,6 @@ def _check_step(config: OnlineConfig, algorithm: str) -> None:
         found = f"{config.rollouts_per_step} is no multiple of {algorithm}.samples_per_prompt"
         message = f"{found}, {config.samples_per_prompt}. Change one."
         raise UnresolvedError(f"{algorithm}.rollouts_per_step", message)
-    if config.reads_samples:
-        return
     units = config.rollouts_per_step
     what = "rollouts"
     if isinstance(config, RankedSamplesConfig):

@@ -59,7 +59,7 @@ def small(root: Path, *, name: str = "PPO", output: str = "yes", seeds: int = 2)
 
 def test_a_ladder_gets_every_figure_and_file(ladder_report: ReportFiles) -> None:
     names = {path.name for path in ladder_report.figures}
-    stems = ("stepwise", "dpo-vs-ppo", "forest", "training-ppo", "training-dpo")
+    stems = ("stepwise", "dpo-vs-ppo", "forest", "training-online", "training-offline")
     assert names == {f"{s}.{e}" for s in (*stems, "over-optimization") for e in ("svg", "png")}
     for path in (ladder_report.html, ladder_report.markdown, ladder_report.results):
         assert path.stat().st_size > 0

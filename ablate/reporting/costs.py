@@ -1,0 +1,60 @@
+"""What every run spent: preferences, generated tokens, reward calls and seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ablate.plan.build import Run
+from ablate.plan.job import Job
+from ablate.spec.policies import PolicyConfig
+from ablate.store.layout import Store
+from ablate.store.manifest import Manifest, read_manifest
+
+UNITS: Mapping[str, str] = {
+    "preferences": "preferences",
+    "generated_tokens": "generated tokens",
+    "reward_calls": "reward calls",
+    "seconds": "seconds",
+}
+"""Budgets that arms are compared on, and how tables call them."""
+_SPENDING = ("reward_model", "reference", "samples", "policy")
+"""Stages whose cost is the arm's own; base model and SFT come before every arm."""
+
+
+def spent_by(run: Run, store: Store) -> dict[str, float]:
+    """Return a run's spending by unit; empty while any of its training jobs is missing.
+
+    Shared jobs count in full for every run that uses them: what the arm would cost alone. A label
+    counts once however many stages and epochs read it, and gold labels that are bought while
+    training are added.
+    """
+    jobs = {job.fingerprint: job for job in run.jobs.values() if job.stage in _SPENDING}
+    found: dict[str, Manifest] = {}
+    for fingerprint, job in jobs.items():
+        manifest = read_manifest(store.artifact(job.stage, fingerprint))
+        if manifest is None:
+            return {}
+        found[fingerprint] = manifest
+    total = dict.fromkeys(UNITS, 0.0)
+    for manifest in found.values():
+        for unit in ("generated_tokens", "reward_calls"):
+            total[unit] += manifest.counts.get(unit, 0.0)
+        total["seconds"] += manifest.wall_seconds
+    total["preferences"] = _labels(list(jobs.values()), found, store)
+    return total
+
+
+def _labels(jobs: list[Job], found: Mapping[str, Manifest], store: Store) -> float:
+    """Return the pairs of every data set that a job learns from, and the labels bought later."""
+    data: dict[str, Job] = {}
+    bought = 0.0
+    for job in jobs:
+        config = job.config
+        reads = not isinstance(config, PolicyConfig) or config.reads_pairs
+        source = dict(job.inputs).get("preferences")
+        if reads and source is not None and job.stage in ("reward_model", "policy"):
+            data[source.fingerprint] = source
+        elif isinstance(config, PolicyConfig) and not config.reads_pairs:
+            bought += found[job.fingerprint].counts.get("preferences", 0.0)
+    manifests = (read_manifest(store.artifact("preferences", key)) for key in data)
+    return bought + sum(m.counts.get("preferences", 0.0) for m in manifests if m is not None)
