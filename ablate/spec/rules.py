@@ -81,6 +81,7 @@ def check_reward_data(config: RewardModelConfig, data: PreferencesConfig) -> Non
     What a file of the user's holds is known only when it is read.
     """
     _check_objective(config)
+    _check_ensemble(config)
     entry = registry().datasets.get(data.dataset)
     if entry is None:
         return
@@ -101,6 +102,13 @@ def _needed(config: RewardModelConfig) -> tuple[str, str]:
     if config.objective == "attributes":
         return "objective", "'attributes' needs rated replies"
     return ("pair_margins", "true needs margins") if config.pair_margins else ("", "")
+
+
+def _check_ensemble(config: RewardModelConfig) -> None:
+    if config.members > 1 and not config.normalize:
+        found = f"an ensemble of {config.members} whose scores have no common scale"
+        message = f"{found}: the widest would count most. Set reward_model.normalize: true."
+        raise UnresolvedError("reward_model.members", message)
 
 
 def _check_objective(config: RewardModelConfig) -> None:
