@@ -69,6 +69,7 @@ _FILLED_IN = {
     "algorithm",
     "format",
     "content",
+    "shape",
     "prompts_content",
     "prompts_location",
     "location",

@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ablate.spec.commands import command_of, file_arguments
 from ablate.spec.names import Kind, LocalFile, Missing, is_dataset_file, is_hub_id, is_path
 from ablate.spec.registry import DataFile, PackageFile, registry
+from ablate.spec.shapes import shape_of
 
 Form = Literal["hf", "gguf", "data"]
 
@@ -76,8 +77,8 @@ def _local(
             f"{name!r}: no such file or folder; looked for {path}. Correct the path.", False
         )
     try:
-        width = _width(path / "config.json") if form == "hf" else None
-        return LocalFile(hash_it(path), str(path), form, width)
+        stated = _stated(path / "config.json") if form == "hf" else {}
+        return LocalFile(hash_it(path), str(path), form, _width(stated), shape_of(stated))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         return Missing(f"{name!r}: cannot be read ({reason}). Correct the path.", False)
@@ -169,11 +170,16 @@ def _is_model_file(path: Path) -> bool:
     return path.suffix in _MODEL_FILES or path.match("pytorch_model*.bin")
 
 
-def _width(path: Path) -> int | None:
-    """Return the hidden size that a model's configuration states; GPT-2 calls it n_embd."""
+def _stated(path: Path) -> dict[str, Any]:
+    """Return what a model's configuration states, nothing where it cannot be read."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    found = values.get("hidden_size", values.get("n_embd")) if isinstance(values, dict) else None
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _width(values: Mapping[str, Any]) -> int | None:
+    """Return the hidden size that a model's configuration states; GPT-2 calls it n_embd."""
+    found = values.get("hidden_size", values.get("n_embd"))
     return found if type(found) is int else None

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ablate.spec.shapes import ModelShape
+
 Kind = Literal[
     "model",
     "preferences",
@@ -33,6 +35,8 @@ class LocalFile:
     """How it is stored."""
     width: int | None = None
     """Size of a model's hidden states, where its folder says so."""
+    shape: ModelShape | None = None
+    """A model's sizes, where its folder says so."""
 
 
 @dataclass(frozen=True)

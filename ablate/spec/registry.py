@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, PositiveInt, TypeAdapter
 
 from ablate.spec.config import Config
+from ablate.spec.shapes import ModelShape
 
 _FOLDER = Path(__file__).parent / "registry"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -57,6 +58,8 @@ class ModelEntry(Config):
     """Transformer blocks, where they are fixed."""
     width: PositiveInt | None = None
     """Size of the hidden states, where it is fixed."""
+    shape: ModelShape | None = None
+    """Its sizes, for an imported model."""
     sizes: dict[str, PositiveInt | None] = {}
     """Blocks kept by each reward-model size; None keeps all."""
 

@@ -228,7 +228,8 @@ class Resolver:
             return config
         file = self._file("model", context[0], "model")
         form = "gguf" if file.format == "gguf" else "hf"
-        extra = {"format": form, "content": file.content, "location": file.location}
+        extra: dict[str, object] = {"format": form, "content": file.content}
+        extra |= {"location": file.location, "shape": file.shape or entry.shape}
         return self._make(ImportedModelConfig, context, "imported_model", items, **extra)
 
     def _sft(self, context: tuple[str, str], items: Items, model_items: Items) -> SftConfig:
@@ -372,7 +373,7 @@ _OF_A_POLICY = (
     "reward_model",
     "reward_evaluation",
 )
-_IDENTITY_OF_MODEL = ("kind", "world", "format", "content", "location", "seed")
+_IDENTITY_OF_MODEL = ("kind", "world", "format", "content", "location", "shape", "seed")
 
 
 def _no_model() -> str:

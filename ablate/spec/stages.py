@@ -39,6 +39,7 @@ from ablate.spec.online import (
     TwoPhaseDpoConfig,
 )
 from ablate.spec.policies import PolicyConfig
+from ablate.spec.shapes import ModelShape
 from ablate.spec.training import Fraction, LoraConfig, Positive, Schedule, TrainingConfig
 
 Stage = Literal[
@@ -92,6 +93,8 @@ class ImportedModelConfig(Config):
     """Chat template that replaces the tokenizer's own; None keeps it."""
     location: str = not_identity("")
     """Where this machine has the files."""
+    shape: ModelShape | None = not_identity(None)
+    """The model's sizes where they are known without loading it, filled in by the loader."""
     seed: NonNegativeInt = 0
     """Unused: importing draws nothing. Kept so that every stage takes a seed."""
 
