@@ -27,7 +27,9 @@ def job_size(job: Job) -> float:
     """
     config = job.config
     match config:
-        case OfflineConfig() | RewardModelConfig():
+        case RewardModelConfig():
+            return float(_replies(config, job) * _upstream_examples(job) * config.epochs)
+        case OfflineConfig():
             return float(2 * _upstream_examples(job) * config.epochs)
         case RejectionSamplingConfig():
             return float((config.prompts_examples or UNKNOWN_EXAMPLES) * config.epochs)
@@ -66,7 +68,16 @@ def _passes(config: OnlineConfig) -> float:
 
 
 def _upstream_examples(job: Job) -> int:
-    for _, upstream in job.inputs:
-        if isinstance(upstream.config, PreferencesConfig):
-            return upstream.config.examples or UNKNOWN_EXAMPLES
-    return UNKNOWN_EXAMPLES
+    data = _upstream_data(job)
+    return (data.examples if data is not None else None) or UNKNOWN_EXAMPLES
+
+
+def _replies(config: RewardModelConfig, job: Job) -> int:
+    """Return the replies to each prompt that a reward model reads."""
+    data = _upstream_data(job)
+    return 2 if data is None or config.objective == "bradley_terry" else data.replies
+
+
+def _upstream_data(job: Job) -> PreferencesConfig | None:
+    found = (upstream.config for _, upstream in job.inputs)
+    return next((config for config in found if isinstance(config, PreferencesConfig)), None)
