@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.evals.adapter import SharedModel, available_device
 from ablate.evals.divergence import Divergence, add_divergence
+from ablate.evals.extra_rewards import add_rewards, reward_metrics
 from ablate.evals.real_chat import add_implicit_accuracy
 from ablate.evals.records import SAMPLES, Metric, Unit, readable, write_lines, write_scores
 from ablate.evals.suites import Suite, load_suite
@@ -37,6 +38,7 @@ def run(workspace: Workspace) -> None:
         reference = SharedModel(_load(workspace, "reference"))
         with workspace.timed("scoring"):
             divergence = _against(reference, outputs, suite=suite, config=config)
+    add_rewards(outputs, config)
     generated = [out.generation for out in outputs if out.generation is not None]
     workspace.count(generated_tokens=sum(len(generation.tokens) for generation in generated))
     write_lines(workspace.output / SAMPLES, (_line(out) for out in outputs))
@@ -44,6 +46,7 @@ def run(workspace: Workspace) -> None:
         *_metrics(suite, outputs),
         *_diagnostics(outputs, divergence, nonfinite=policy.nonfinite),
     ]
+    metrics += reward_metrics(outputs, config, known=metrics)
     write_scores(workspace.output, metrics, suite=suite.name)
     workspace.progress(2, 2)
 

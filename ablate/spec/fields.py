@@ -80,6 +80,7 @@ _FILLED_IN = {
     "command_location",
     "reward_origin",
     "gold_origin",
+    "rewards_origin",
 }
 _VALUE_RULES = ConfigDict(strict=True, allow_inf_nan=False)
 

@@ -187,6 +187,9 @@ class GrpoConfig(PolicyGradientConfig):
     """Estimator of the KL term; the paper uses k3."""
     clip_ratio: Clip = 0.2
     """Clip of each token's ratio."""
+    kl_correction: bool = added_later(False, neutral=False)
+    """Multiply each token's KL estimate by its ratio, gradient included, as TRL does: k3's expected
+    gradient is then that of KL(policy || reference). The paper does not (arXiv:2512.02556)."""
     scale_rewards: bool = True
     """Divide by the group's standard deviation; False is Dr. GRPO (arXiv:2503.20783)."""
     loss_normalization: Literal["sequence", "token", "constant"] = "sequence"

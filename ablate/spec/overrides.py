@@ -138,6 +138,8 @@ def _listed(names: list[str]) -> str:
 def checked_override(path: str, value: object) -> tuple[object, str | None]:
     """Return a value in its own type and what is wrong with it, or None."""
     check = _NAME_CHECKS.get(path)
+    if path == "evaluation.rewards":
+        return _listed_names(path, value, _known(reward_functions))
     if path.endswith(".lora"):
         ok = value is None or value == {} or value == ()
         return (value, None) if ok else (value, f"{show(value)} is not a mapping, nor null.")
@@ -149,6 +151,18 @@ def checked_override(path: str, value: object) -> tuple[object, str | None]:
         quotes = " Put it in quotes." if isinstance(value, bool | int | float) else ""
         return value, f"{show(value)} is not a name.{quotes}"
     return value, check(value)
+
+
+def _listed_names(
+    path: str, value: object, check: Callable[[str], str | None]
+) -> tuple[object, str | None]:
+    """Return a list of names as a tuple, and what is wrong with it or with one of them."""
+    names, wrong = checked_value(path, value)
+    if wrong is not None or not isinstance(names, tuple):
+        return names, wrong
+    if len(set(names)) < len(names):
+        return names, f"{show(value)} names one twice. Remove it."
+    return names, next(filter(None, map(check, names)), None)
 
 
 def _known(

@@ -19,7 +19,7 @@ from ablate.spec.online import scored_by as scorer
 from ablate.spec.policies import Budget, PolicyConfig
 from ablate.spec.recipes import Recipe, Start, UnresolvedError
 from ablate.spec.registry import ModelEntry, registry
-from ablate.spec.rewards import reward_functions
+from ablate.spec.rewards import origins, reward_functions
 from ablate.spec.rules import (
     check_policy,
     check_prompts,
@@ -359,10 +359,12 @@ class Resolver:
             message = f"no suite; allowed are {allowed}. Set evaluation.suite under base."
             raise UnresolvedError("evaluation.suite", message)
         config = self._make(EvaluationConfig, context, "evaluation", items)
-        if registry().suites[config.suite].world is not None:
-            return config
-        file = self._file("suite", config.suite, "evaluation.suite")
-        extra = {"content": file.content, "location": file.location}
+        extra: dict[str, object] = {}
+        if config.rewards:
+            extra["rewards_origin"] = origins(config.rewards)
+        if registry().suites[config.suite].world is None:
+            file = self._file("suite", config.suite, "evaluation.suite")
+            extra |= {"content": file.content, "location": file.location}
         return self._make(EvaluationConfig, context, "evaluation", items, **extra)
 
 

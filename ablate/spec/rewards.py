@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -33,6 +33,11 @@ def reward_functions() -> Mapping[str, RewardFunctionEntry]:
         found[point.name] = RewardFunctionEntry(point.value, origin)
     own = {name: RewardFunctionEntry(e.entry, "") for name, e in registry().rewards.items()}
     return {**found, **own}
+
+
+def origins(names: Iterable[str]) -> tuple[str, ...]:
+    """Return distribution and version behind each of some reward functions."""
+    return tuple(reward_functions()[name].origin for name in names)
 
 
 def reward_names() -> list[str]:

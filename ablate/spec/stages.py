@@ -254,6 +254,11 @@ class EvaluationConfig(Config):
     """First so many documents of each task; None takes all."""
     shots: NonNegativeInt = 0
     """Solved examples before each question, always the same, in tasks that have any."""
+    rewards: tuple[str, ...] = added_later((), neutral=())
+    """Reward functions that score every reply as further metrics; ``noun-count`` is the metric
+    ``noun_count``, and ``greedy_noun_count`` of greedy replies."""
+    rewards_origin: tuple[str, ...] = added_later((), neutral=())
+    """Distribution and version behind each of them, filled in by the loader."""
     content: str | None = None
     """Hash of the local files behind the suite; None for a generated suite."""
     seed: NonNegativeInt = 0

@@ -205,7 +205,11 @@ class PolicyGradientUpdate:
                 loss, metrics = objective.loss, _clipped(objective, totals.tokens)
                 if self.price.coef:
                     divergence = kl_loss(
-                        logprobs, reference, weights=weights, estimator=config.kl_estimator
+                        logprobs,
+                        reference,
+                        weights=weights,
+                        estimator=config.kl_estimator,
+                        sampled=past.logprobs if config.kl_correction else None,
                     )
                     loss = loss + self.price.coef * divergence
                     metrics["kl_loss"] = divergence.detach()
