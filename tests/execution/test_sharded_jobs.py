@@ -69,7 +69,7 @@ def torchrun(job: Path) -> subprocess.CompletedProcess[str]:
     command += ["--nproc-per-node", "2", "-m", "ablate.execution.sharded", str(job)]
     tests = str(Path(__file__).parent)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def attempts(store: Store) -> list[Attempt]:

@@ -23,7 +23,7 @@ from ablate.models.ranks import joined, rank
 from ablate.models.sampling import Request, SamplingParams, sample
 from ablate.spec.config import Config
 from ablate.spec.policies import Budget
-from ablate.spec.stages import GrpoConfig, LoraConfig
+from ablate.spec.stages import D2poConfig, GrpoConfig, LoraConfig
 from ablate.store.workspace import CHECKPOINT, Workspace
 from ablate.training.learner import Learner, Share, settings_of
 from ablate.training.loop import Pace, train
@@ -43,7 +43,7 @@ STAGES: dict[str, tuple[str, Config]] = {
     "reward-model": ("reward_model", reward_config(normalization_prompts=15)),
     # Adam divides a gradient of 1e-9 by about itself: with its epsilon of 1e-8, one process moves
     # one weight by 1.2e-5 when its micro-batches change. The command rounds as micro-batches do.
-    "dpo": ("policy", dpo_config(epochs=1, adam_epsilon=1e-6)),
+    "dpo": ("policy", dpo_config(epochs=1, adam_epsilon=1e-6, activation_checkpointing=True)),
     # Minibatches of 8 and 7, micro-batches of 3.
     "ppo": (
         "policy",
@@ -54,6 +54,10 @@ STAGES: dict[str, tuple[str, Config]] = {
         "policy", ppo_config(steps=2, value_init="shared", recompute_old=True, ppo_epochs=2),
     ),
     "grpo": ("policy", GrpoConfig(**ONLINE, samples_per_prompt=4, rollout_epochs=2)),
+    # Every rank reads a reward model that it wrote itself; two models are trained.
+    "d2po": (
+        "policy", D2poConfig(**ONLINE, labels_per_round=8, reward_init="sft", select="confidence"),
+    ),
 }  # fmt: skip
 SECONDS = ppo_config(budget=Budget(unit="seconds", amount=0.3))
 RESUMED = {"sft": 5, "ppo": 2}

@@ -47,13 +47,13 @@ def pair(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     inputs = root / "inputs.json"
     inputs.write_text(json.dumps({role: str(path) for role, path in toy.artifacts.items()}))
     command = [sys.executable, *TORCHRUN, sharded_toys.__file__, str(inputs), str(made.two)]
-    # A deadlock would wait for half an hour; everything takes about ten seconds.
+    # A deadlock would wait for half an hour; a busy machine takes minutes for ten seconds of work.
     ended = subprocess.run(
         command,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert ended.returncode == 0, ended.stderr
     return made
