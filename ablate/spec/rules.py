@@ -147,3 +147,6 @@ def check_spends(config: PolicyConfig, algorithm: str, unit: str) -> None:
             f"{one_of(unit, config.spends)} Match on one of these."
         )
         raise UnresolvedError(f"match.{unit}", message)
+    if config.backend == "trl" and unit == "seconds":
+        message = "TRL's schedules need the number of steps; match on another unit, or use native."
+        raise UnresolvedError("match.seconds", message)

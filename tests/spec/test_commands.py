@@ -113,3 +113,11 @@ def test_an_adapter_wider_than_the_model_is_an_error_for_sft_too(tmp_path: Path)
     path.write_text(text.replace("cells:", "  sft: {lora: {rank: 65}}\ncells:"))
     with pytest.raises(StudyError, match="65 is over the model's width of 64"):
         planned(load_study(path))
+
+
+def test_equal_seconds_cannot_be_trained_by_trl(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    text = STUDY.format(backend="trl", fields="").replace(", }", "}")
+    path.write_text(text + "match: {seconds: 60}\n")
+    with pytest.raises(StudyError, match="TRL's schedules need the number of steps"):
+        planned(load_study(path))
