@@ -139,12 +139,13 @@ def _wait(
 
 def _copy_words(source: IO[bytes], tail: deque[str]) -> None:
     """Write every line to the job's log as it comes, and keep the last ones."""
-    for line in source:
-        text = line.decode("utf-8", errors="replace")
-        sys.stderr.write(text)
-        sys.stderr.flush()
-        if text.strip():
-            tail.append(text.rstrip()[:LINE_CHARACTERS])
+    with source:
+        for line in source:
+            text = line.decode("utf-8", errors="replace")
+            sys.stderr.write(text)
+            sys.stderr.flush()
+            if text.strip():
+                tail.append(text.rstrip()[:LINE_CHARACTERS])
 
 
 def _words(tail: Sequence[str]) -> str:
