@@ -19,6 +19,7 @@ from ablate.spec.stages import (
     SelfRewardingConfig,
     TwoPhaseDpoConfig,
 )
+from ablate.spec.training import TrainingConfig
 from ablate.store.workspace import Workspace
 from ablate.training.backends.stage import run_elsewhere
 from ablate.training.d2po import run_d2po
@@ -54,5 +55,6 @@ def run(workspace: Workspace) -> None:
     if loop is None:
         name = type(workspace.config).__name__
         raise TypeError(f"policy stage: {name} is no algorithm's configuration")
-    native = getattr(workspace.config, "backend", "native") == "native"
-    (loop if native else run_elsewhere)(workspace, workspace.config)
+    if isinstance(workspace.config, TrainingConfig) and workspace.config.backend != "native":
+        return run_elsewhere(workspace, workspace.config)
+    loop(workspace, workspace.config)
