@@ -116,7 +116,7 @@ def reward_table(found: Findings) -> Table | None:
         "reward-models",
         "Each with the half width of its 95 % interval: pair accuracy over pairs and seeds,"
         " best-of-N over seeds.",
-        ("cell", *(_title(m) for m in metrics), f"policy: {text.label(found.study.primary)} (%)"),
+        ("cell", *(_title(m) for m in metrics), f"policy: {_primary_title(found)}"),
         tuple(rows),
         tuple(_reward_notes(found, cells)),
     )
@@ -163,6 +163,11 @@ def _pair_arm(found: Findings, cell: str, metric: str) -> Arm | None:
     if not known or len(known) != len(rows) or len({len(row) for row in known}) != 1:
         return None
     return Arm({"pairs": np.stack(known)}, {"pairs": 1.0})
+
+
+def _primary_title(found: Findings) -> str:
+    metric = found.evidence.metric(found.study.primary)
+    return text.label(found.study.primary) if metric is None else text.heading(metric)
 
 
 def _reward_notes(found: Findings, cells: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ablate.reporting.figures.curves import MOST_CELLS
 from ablate.reporting.figures.save import Drawing, canvas, rendered
@@ -41,6 +42,8 @@ def draw_costs(
             for index, trace in enumerate(shown):
                 _draw(axes, trace, unit, index)
             axes.set_xlabel(units[unit])
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         grid[0][0].set_ylabel(quality)
         handles = [_handle(index, trace.cell) for index, trace in enumerate(shown)]
         figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(shown)))

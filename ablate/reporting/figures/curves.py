@@ -19,7 +19,7 @@ PANELS: Mapping[str, str] = {
     "reward_normalized": "proxy reward (normalized)",
     "reward_raw": "proxy reward (raw)",
     "gold": "gold reward",
-    "kl_per_sequence": "KL to SFT (nats per sequence)",
+    "kl_per_sequence": "KL to the reference (nats)",
     "length_tokens": "length (tokens)",
     "entropy": "entropy (nats per token)",
     "ended_fraction": "ended (share)",
