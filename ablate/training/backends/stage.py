@@ -14,6 +14,7 @@ import torch
 from ablate.data.preferences import read_pairs
 from ablate.errors import StageError, SurroundingsError
 from ablate.models.loading import LoadedModel, load_policy, load_reward_model
+from ablate.models.ranks import world_size
 from ablate.spec.commands import command_name, file_arguments, filled
 from ablate.spec.local_files import find_file
 from ablate.spec.names import LocalFile
@@ -38,7 +39,7 @@ from ablate.training.backends.contract import (
 )
 from ablate.training.backends.materials import Materials, write_materials
 from ablate.training.backends.process import Command, run_command
-from ablate.training.device import pick_device
+from ablate.training.device import pick_device, record_numerics
 from ablate.training.loop import write_summary
 from ablate.training.reward_scale import write_scale
 
@@ -75,6 +76,12 @@ def run_elsewhere(
 
     ``launch`` runs the command, and calls its second argument every now and then.
     """
+    if world_size() > 1:
+        raise StageError(
+            f"backend {config.backend}: {world_size()} processes of torchrun; one is needed, whose "
+            "command may start others itself. Start this job without torchrun.",
+            kind="surroundings",
+        )
     device = pick_device()
     start = load_policy(workspace.inputs[_start(config)] / "model")
     places = Places.made(workspace.scratch)
@@ -201,6 +208,8 @@ def _record(workspace: Workspace, config: TrainingConfig, result: Result, *, dev
     workspace.count(**counts)
     for activity, seconds in result.seconds.items():
         workspace.timings[f"command_{activity}"] = seconds
+    if config.backend == "trl":  # Of a command nobody here knows how it computes.
+        record_numerics(workspace, device, config.micro_batch_size)
     workspace.numerics.update(
         backend=config.backend,
         device=device,
