@@ -138,6 +138,8 @@ def _listed(names: list[str]) -> str:
 def checked_override(path: str, value: object) -> tuple[object, str | None]:
     """Return a value in its own type and what is wrong with it, or None."""
     check = _NAME_CHECKS.get(path)
+    if path == "reward_model.size" and value is None:
+        return value, _NO_REWARD_MODEL
     if path == "evaluation.rewards":
         return _listed_names(path, value, _known(reward_functions))
     if path.endswith(".lora"):
@@ -160,9 +162,15 @@ def _listed_names(
     names, wrong = checked_value(path, value)
     if wrong is not None or not isinstance(names, tuple):
         return names, wrong
-    if len(set(names)) < len(names):
-        return names, f"{show(value)} names one twice. Remove it."
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        return names, f"{twice[0]!r} is named twice. Keep one."
     return names, next(filter(None, map(check, names)), None)
+
+
+_NO_REWARD_MODEL = (
+    "null is no reward model. Name a size, such as full, or score without one: policy.reward takes "
+    "implicit, judge and the names of reward functions."
+)
 
 
 def _known(

@@ -32,6 +32,14 @@ CASES = {
                                ^
         """,
     ),
+    "missing reward model": (
+        HEAD + "cells:\n  a: {algorithm: ppo, reward_model: null}\n",
+        """
+        s.yaml:4:37: cells.a.reward_model: null is no reward model. Name a size, such as full, or score without one: policy.reward takes implicit, judge and the names of reward functions.
+              a: {algorithm: ppo, reward_model: null}
+                                                ^
+        """,
+    ),
     "unknown model": (
         "study: s\nbase:\n  model: tiny-instrct\n" + GRID,
         """
@@ -51,7 +59,7 @@ CASES = {
     "unknown preset": (
         "study: s\nbase: {model: tiny-instruct, preset: ivison}\n" + GRID,
         """
-        s.yaml:2:38: base.preset: 'ivison' is not one of ivison-2024, tiny-instruct. Did you mean 'ivison-2024'?
+        s.yaml:2:38: base.preset: 'ivison' is not one of d2po, instructgpt, ivison-2024, tiny-instruct, tulu-2, tulu-2-qlora, zephyr. Did you mean 'ivison-2024'?
             base: {model: tiny-instruct, preset: ivison}
                                                  ^
         """,
