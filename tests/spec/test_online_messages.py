@@ -96,11 +96,11 @@ CASES = {
         """,
     ),
     "samples that do not divide a step": (
-        "algorithm: rloo, rloo.samples_per_prompt: 3, rloo.rollouts_per_step: 128",
+        "algorithm: grpo, policy.rollouts_per_step: 100",
         """
-        s.yaml:4:76: cells.a.rloo.rollouts_per_step: 128 is no multiple of rloo.samples_per_prompt, 3. Change one.
-              a: {algorithm: rloo, rloo.samples_per_prompt: 3, rloo.rollouts_per_step: 128}
-                                                                                       ^
+        s.yaml:4:50: cells.a.policy.rollouts_per_step: 100 is no multiple of grpo.samples_per_prompt, 8. Change one.
+              a: {algorithm: grpo, policy.rollouts_per_step: 100}
+                                                             ^
         """,
     ),
     "one sample, which has no rank": (
