@@ -106,7 +106,7 @@ class Journal(TrainerCallback):  # type: ignore[misc]
         return {"used_preferences": self.used[min(step, len(self.used) - 1)]} if self.used else {}
 
 
-def run(job: Job) -> None:
+def run(job: Job, keeper: type[Journal]) -> None:
     """Train what the job asks for and write model, metrics and result."""
     started = time.monotonic()
     config = CONFIG_CLASSES[job.config_class].model_validate(job.config)
@@ -116,7 +116,7 @@ def run(job: Job) -> None:
     settings = copy.deepcopy(loaded.model.config)
     plan = schedule(job, config, start.boundary)
     reward = TrlReward(job, config, start.boundary) if isinstance(config, OnlineConfig) else None
-    journal = Journal(job, config, reward)
+    journal = keeper(job, config, reward)
     journal.used = plan.used_preferences(config.batch_size) if plan.pairs else []
     trainable = Trainable(loaded, config.lora, seed=config.seed)
     trainer = _trainer(job, config, trainable, loaded, plan=plan, journal=journal)
@@ -229,13 +229,13 @@ def _tokenizer(loaded: LoadedModel, config: TrainingConfig, plan: Schedule) -> A
     return tokenizer
 
 
-def serve(path: Path) -> None:
-    """Train the job in a file, and write down how it went."""
+def serve(path: Path, keeper: type[Journal] = Journal) -> None:
+    """Train the job in a file, and write down how it went; ``keeper`` keeps the journal."""
     job = Job.read(path)
     torch.set_num_threads(job.threads)
     try:
         _check_version()
-        run(job)
+        run(job, keeper)
     except AblateError as error:
         kind = error.kind if isinstance(error, StageError) else "bug"
         write_result(Path(job.output), status="failed", message=str(error), kind=kind)
