@@ -44,9 +44,12 @@ def _print_summary(opened: OpenStudy, summary: PlanSummary) -> None:
     print(f"{summary.cells} cells × {summary.seeds} seeds = {summary.runs} runs\n")
     print(_grid(opened))
     print()
-    header = ["stage", "unique", "cached", "to run", "est. total", "basis"]
+    header = ["stage", "unique", "cached", "to run", "est. total", "memory", "basis"]
     rows = [
-        [row.stage, row.unique, row.cached, row.to_run, duration(row.seconds), row.basis]
+        [
+            *(row.stage, row.unique, row.cached, row.to_run),
+            *(duration(row.seconds), size(row.memory_bytes), row.basis),
+        ]
         for row in summary.stages
     ]
     print(table(header, rows))
@@ -57,7 +60,7 @@ def _print_summary(opened: OpenStudy, summary: PlanSummary) -> None:
         "against one cell at a time"
     )
     print(f"estimated wall time: {duration(summary.wall_seconds)} on {summary.slots} slots")
-    print(f"memory: about {size(summary.memory_bytes)} for all slots together")
+    print(f"memory: at most about {size(summary.memory_bytes)} for all slots together, on a CPU")
     print(f"disk: about {size(summary.disk_bytes)} of new artifacts")
 
 

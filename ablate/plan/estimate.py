@@ -9,15 +9,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.plan.job import Job
+from ablate.plan.memory import shape_of_job, stage_memory
 from ablate.plan.size import job_size
-from ablate.spec.offline import OfflineConfig
-from ablate.spec.online import OnlineConfig
 from ablate.spec.policies import PolicyConfig
 from ablate.spec.stages import (
     EmbeddedModelConfig,
     ImportedModelConfig,
     RewardModelConfig,
-    TrainingConfig,
 )
 
 BUILT_IN_SECONDS_PER_UNIT = {
@@ -130,37 +128,15 @@ def _relative_cost(job: Job) -> float:
 def parameters_of(job: Job) -> float:
     """Return the number of parameters of the base model behind a job, 0 without one.
 
-    An imported model counts as 1e8: its size is not known before it is read.
+    A model whose sizes nobody states counts as `ablate.plan.memory.UNKNOWN`.
     """
-    base = job.model
-    if base is None:
-        return 0.0
-    if isinstance(base.config, ImportedModelConfig):
-        return 1e8
-    config = base.config
-    if not isinstance(config, EmbeddedModelConfig):
-        return 0.0
-    block = 4 * config.hidden_size**2 + 3 * config.hidden_size * config.intermediate_size
-    return float(config.layers * block + 182 * config.hidden_size)
+    shape = shape_of_job(job.model) if job.model is not None else None
+    return 0.0 if shape is None else float(shape.parameters)
 
 
 def memory_bytes(job: Job) -> float:
-    """Return a rough peak of one worker: interpreter and libraries, weights, gradients, AdamW.
-
-    Counted per model in memory: 16 bytes a parameter where trained, 4 where frozen (fp32).
-    """
-    interpreter = 0.6e9
-    trained, frozen = {"policy": (1, 1), "reward_model": (1, 1)}.get(job.stage, (1, 0))
-    if isinstance(job.config, OnlineConfig):
-        trained, frozen = 2, 2
-    elif isinstance(job.config, OfflineConfig):
-        trained, frozen = 1, 0
-    elif job.stage in ("evaluation", "reward_evaluation", "reference"):
-        trained, frozen = 0, 2
-    parameters = parameters_of(job)
-    if isinstance(job.config, TrainingConfig) and job.config.lora is not None:
-        trained, frozen = 0, trained + frozen
-    return interpreter + parameters * (16 * trained + 4 * frozen)
+    """Return the peak of one worker on a CPU; see `ablate.plan.memory`."""
+    return stage_memory(job).total
 
 
 def disk_bytes(job: Job) -> float:

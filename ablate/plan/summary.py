@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from ablate.plan.build import Plan
 from ablate.plan.estimate import Estimator, JobEstimate, disk_bytes, memory_bytes, wall_seconds
 from ablate.plan.job import Job
-from ablate.spec.stages import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,8 @@ class StageRow:
     """Estimated seconds of the jobs to run, one after another."""
     basis: str
     """Where the estimates come from, the most common first."""
+    memory_bytes: float
+    """Peak of the stage's largest job on a CPU, cached ones included."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,19 @@ def _alike(jobs: Iterable[Job]) -> list[tuple[Job, int]]:
     """Return one job of each kind that takes the same memory and disk, and how many there are."""
     found: dict[tuple[object, ...], list[Job]] = defaultdict(list)
     for job in jobs:
-        adapted = isinstance(job.config, TrainingConfig) and job.config.lora is not None
-        found[job.stage, type(job.config), id(job.model), adapted].append(job)
+        found[job.stage, type(job.config), id(job.model), _memory_key(job)].append(job)
     return [(same[0], len(same)) for same in found.values()]
+
+
+def _memory_key(job: Job) -> tuple[object, ...]:
+    """Return what a job's memory depends on beside its class and model."""
+    config = job.config
+    names = (
+        *("lora", "optimizer", "batch_size", "micro_batch_size", "max_length", "layers"),
+        *("activation_checkpointing", "value_init", "rollouts_per_step", "max_new_tokens"),
+    )
+    roles = tuple(role for role, _ in job.inputs)
+    return (*(getattr(config, name, None) for name in names), *roles)
 
 
 def _stage_rows(
@@ -97,6 +108,9 @@ def _stage_rows(
     for job in plan.jobs:
         by_stage[job.stage].append(job.fingerprint)
     rows = []
+    peaks: dict[str, float] = defaultdict(float)
+    for job, _ in _alike(plan.jobs):
+        peaks[job.stage] = max(peaks[job.stage], memory_bytes(job))
     for stage, keys in by_stage.items():
         fresh = [key for key in keys if key not in cached]
         bases = Counter(estimates[key].basis for key in fresh)
@@ -108,6 +122,7 @@ def _stage_rows(
                 to_run=len(fresh),
                 seconds=sum(estimates[key].seconds for key in fresh),
                 basis=", ".join(name for name, _ in bases.most_common()) or "cached",
+                memory_bytes=peaks[stage],
             )
         )
     return tuple(rows)
