@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_toys import Toy, metrics, ppo_config, ppo_parts_of
+from training_toys import Toy, dpo_config, metrics, ppo_config, ppo_parts_of
 
 from ablate.spec import stages
 from ablate.spec.config import Config
@@ -52,11 +53,22 @@ RANKED: dict[str, Config] = {
     "d2po": stages.D2poConfig(
         **{**SAMPLING, "batch_size": 4}, relabel_every_steps=2, labels_per_round=4
     ),
+    "two_phase_dpo": stages.TwoPhaseDpoConfig(**{**SAMPLING, "batch_size": 4}),
     "d2po-fresh": stages.D2poConfig(
         **{**SAMPLING, "batch_size": 4}, labels_per_round=8, reward_init="sft",
         select="confidence", relabel_every_steps=None,
     ),
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def implicit_reward(toy: Toy) -> Iterator[None]:
+    """Give the toy a DPO policy as an implicit reward."""
+    trained = toy.run("policy", dpo_config(epochs=1)).output
+    toy.artifacts |= {"implicit": trained, "implicit_reference": toy.artifacts["sft"]}
+    yield
+    for role in ("implicit", "implicit_reference"):
+        del toy.artifacts[role]
 
 
 def weights(workspace: Workspace) -> dict[str, torch.Tensor]:
@@ -259,3 +271,28 @@ def test_sampling_that_was_interrupted_ends_with_the_same_bytes(toy: Toy) -> Non
     toy.resume(resumed)
     assert (resumed.output / SAMPLES).read_bytes() == (whole.output / SAMPLES).read_bytes()
     assert resumed.counts == whole.counts
+
+
+ADAPTED: dict[str, Config] = {
+    "ppo": stages.PpoConfig(**SAMPLING),
+    **{name: CRITIC_FREE[name] for name in ("reinforce", "rloo", "grpo")},
+    **{name: config for name, config in RANKED.items() if "-" not in name},
+    "rejection_sampling": imitation(),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_an_adapter_alone_is_trained_and_merged(toy: Toy, name: str) -> None:
+    # Rank 2 on the two projections that adapters take by default; nothing else may change.
+    update: dict[str, Any] = {"lora": LoraConfig(rank=2), "steps": 2}
+    if name in ("iterative_dpo", "self_rewarding"):
+        update |= {"rounds": 2}
+    config = ADAPTED[name].model_copy(update=update)
+    inputs = {"samples": sampled(toy).output} if name == "rejection_sampling" else {}
+    workspace = toy.run("policy", config, **inputs)
+    before = load_file(toy.artifacts["sft"] / "model" / "model.safetensors")
+    after = weights(workspace)
+    assert after.keys() == before.keys()
+    changed = {n for n, weight in after.items() if not torch.equal(weight, before[n])}
+    targets = LoraConfig().targets
+    assert changed and all(any(f"{target}." in n for target in targets) for n in changed)
