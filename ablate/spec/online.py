@@ -247,7 +247,8 @@ class D2poConfig(RankedSamplesConfig):
     """Rollout batches between two rounds of labels; None labels before the first update only, so
     that the reward model is fixed from then on (online preference optimization)."""
     labels_per_round: PositiveInt = 16
-    """Pairs labelled in one round."""
+    """Pairs labelled in one round. Above the prompts of a rollout batch, the prompts that follow
+    are sampled as well, to be labelled only."""
     select: Literal["random", "confidence"] = "random"
     """Which pairs of the batch are labelled: random ones, or those with the smallest margin."""
     reward_init: Literal["reward_model", "sft"] = "reward_model"

@@ -9,7 +9,6 @@ from ablate.spec.backends import check_backend
 from ablate.spec.messages import one_of
 from ablate.spec.online import (
     REWARD_MODEL,
-    D2poConfig,
     OnlineConfig,
     PolicyGradientConfig,
     PpoConfig,
@@ -43,8 +42,6 @@ def check_policy(config: PolicyConfig, algorithm: str) -> None:
             raise UnresolvedError(f"{algorithm}.truncated", f"{found}. Use terminal or mask.")
         if isinstance(config, PpoConfig) and config.value_init == "reward_model":
             _check_value_model(config)
-    if isinstance(config, D2poConfig):
-        _check_labels(config)
 
 
 def _check_step(config: OnlineConfig, algorithm: str) -> None:
@@ -60,14 +57,6 @@ def _check_step(config: OnlineConfig, algorithm: str) -> None:
         found = f"{config.batch_size} {what} per minibatch, but a step has {units}"
         advice = f"Raise {algorithm}.rollouts_per_step or lower {algorithm}.batch_size."
         raise UnresolvedError(f"{algorithm}.batch_size", f"{found}. {advice}")
-
-
-def _check_labels(config: D2poConfig) -> None:
-    prompts = config.rollouts_per_step // config.samples_per_prompt
-    if config.labels_per_round > prompts:
-        found = f"{config.labels_per_round} pairs, but a step has {prompts} prompts"
-        advice = "Raise d2po.rollouts_per_step or lower it."
-        raise UnresolvedError("d2po.labels_per_round", f"{found}. {advice}")
 
 
 def _check_value_model(config: PpoConfig) -> None:

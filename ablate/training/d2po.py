@@ -7,23 +7,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ablate.algorithms.bradley_terry import bradley_terry_loss, wins
-from ablate.algorithms.token_rewards import end_rule
 from ablate.models.boundary import Row
 from ablate.models.loading import LoadedModel, new_reward_model, save_model
 from ablate.models.logprobs import completion_scores
-from ablate.rewards.responses import RewardFunction
+from ablate.rewards.responses import Response, RewardFunction
 from ablate.rewards.reward_model import REWARD, RewardModel
 from ablate.rewards.sources import RewardSource, load_reward
 from ablate.spec.stages import D2poConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import autocast
+from ablate.training.experience import Scores, score
 from ablate.training.learner import Learner, Share
 from ablate.training.online import OnlineLoop, Scored
 from ablate.training.optimizers import OptimizerSettings
-from ablate.training.order import chunks, turns
+from ablate.training.order import chunks, cycled, turns
 from ablate.training.ranked import RankedPairs, RankedUpdate, extremes
 from ablate.training.rollouts import Rollouts
 from ablate.training.schedule import LearningRate
@@ -52,6 +53,16 @@ def _first_reward(workspace: Workspace, config: D2poConfig, *, device: str) -> R
     save_model(loaded.model, loaded.tokenizer, folder / "model")
     (folder / REWARD).write_text(json.dumps({"gain": 1.0, "bias": 0.0}), encoding="utf-8")
     return RewardModel(folder, device=device)
+
+
+Pair = tuple[Response, Response]
+"""The first two samples of a prompt."""
+
+
+def first_two(rollouts: Rollouts) -> list[Pair]:
+    """Return what may be labelled: the first two samples of each prompt."""
+    size, found = rollouts.samples_per_prompt, rollouts.responses
+    return [(found[i], found[i + 1]) for i in range(0, len(found), size)]
 
 
 class Discriminator:
@@ -85,32 +96,33 @@ class Discriminator:
         every = self.config.relabel_every_steps
         return step == 0 if every is None else step % every == 0
 
-    def buy(self, rollouts: Rollouts, margins: Tensor, *, step: int) -> dict[str, float]:
-        """Label some pairs of first samples by gold and train on all labels; return metrics.
+    def buy(self, pairs: Sequence[Pair], margins: Tensor, *, step: int) -> dict[str, float]:
+        """Label some pairs by gold and train on all labels; return metrics.
 
-        A pair that gold finds equal was paid for and teaches nothing.
+        ``margins`` are the reward model's. A pair that gold finds equal was paid for and teaches
+        nothing.
         """
         chosen = self._select(margins, step)
-        size = rollouts.samples_per_prompt
-        pairs = [(i * size, i * size + 1) for i in chosen]
-        flat = [rollouts.responses[i] for pair in pairs for i in pair]
+        flat = [response for i in chosen for response in pairs[i]]
         scores = self.gold.score(flat).reshape(-1, 2)
         agreed = 0
-        for (first, second), margin, (a, b) in zip(
-            pairs, margins[chosen].tolist(), scores.tolist(), strict=True
-        ):
+        for i, (a, b) in zip(chosen, scores.tolist(), strict=True):
             if a == b:
                 continue
-            rows = tuple(self.reward.row(rollouts.responses[i]) for i in (first, second))
-            self.labels.append((rows[0], rows[1]) if a > b else (rows[1], rows[0]))
-            agreed += (a > b) == (margin > 0)
-        self.workspace.count(preferences=len(pairs))
+            first, second = map(self.reward.row, pairs[i])
+            self.labels.append((first, second) if a > b else (second, first))
+            agreed += (a > b) == (float(margins[i]) > 0)
+        self.workspace.count(preferences=len(chosen))
         told_apart = int((scores[:, 0] != scores[:, 1]).sum())
         agreement = agreed / told_apart if told_apart else float("nan")
-        return {"reward_model_agreement": agreement, **self._train(step)}
+        return {
+            "reward_model_agreement": agreement,
+            "label_ties": 1.0 - told_apart / len(chosen),
+            **self._train(step),
+        }
 
     def _select(self, margins: Tensor, step: int) -> list[int]:
-        """Return the prompts whose first two samples are labelled."""
+        """Return which pairs are labelled."""
         order = permutation(len(margins), self.config.seed, "labels", step)
         if self.config.select == "confidence":
             size = margins.abs().tolist()
@@ -144,6 +156,7 @@ class D2poUpdate(RankedUpdate):
     def __init__(self, loop: OnlineLoop, config: D2poConfig, discriminator: Discriminator) -> None:
         """Train the loop's policy, ranked by the discriminator."""
         super().__init__(loop.terms, config, steps=loop.steps)
+        self.loop = loop
         self.discriminator, self.rules = discriminator, config
 
     @property
@@ -167,34 +180,41 @@ class D2poUpdate(RankedUpdate):
         rollouts = batch.rollouts
         if self.discriminator.due(batch.step):
             grouped = rollouts.grouped(batch.scores.final)
+            pairs, margins = first_two(rollouts), grouped[:, 0] - grouped[:, 1]
             with autocast(self.terms.device):
-                margins = grouped[:, 0] - grouped[:, 1]
-                bought = self.discriminator.buy(rollouts, margins, step=batch.step)
-                batch = replace(batch, scores=self._rescored(batch))
-        pairs = super().prepare(batch)
+                if (more := self.rules.labels_per_round - len(pairs)) > 0:
+                    further, gaps = self._further(more, step=batch.step)
+                    pairs, margins = pairs + further, torch.cat([margins, gaps])
+                bought = self.discriminator.buy(pairs, margins, step=batch.step)
+                batch = replace(batch, scores=self._rescored(batch.rollouts))
+        ranked = super().prepare(batch)
         gold = self.discriminator.gold.score(rollouts.responses).float()
         metrics = {
-            **pairs.metrics,
+            **ranked.metrics,
             **bought,
             "labels": float(len(self.discriminator.labels)),
             "gold_reward": gold.mean().item(),
             "gold_agreement": _agreement(rollouts, batch.scores.final, gold),
         }
-        return replace(pairs, metrics=metrics)
+        return replace(ranked, metrics=metrics)
 
     def _labels(self) -> list[tuple[Row, Row]]:
         return self.discriminator.labels
 
-    def _rescored(self, batch: Scored) -> Any:
-        reward = self.discriminator.reward
-        raw = reward.score(batch.rollouts.responses).float()
-        final = end_rule(
-            reward.normalized(raw),
-            batch.rollouts.ended.to(raw.device),
-            rule=self.rules.missing_eos,
-            penalty=self.rules.missing_eos_score,
-        )
-        return replace(batch.scores, raw=raw, normalized=reward.normalized(raw), final=final)
+    def _further(self, count: int, *, step: int) -> tuple[list[Pair], Tensor]:
+        """Sample the next ``count`` prompts, to be labelled only; return pairs and margins."""
+        loop = self.loop
+        start = (step + 1) * self.rules.rollouts_per_step // self.rules.samples_per_prompt
+        chosen = cycled(len(loop.prompts.prompts), start, count, seed=self.rules.seed)
+        two = self.rules.model_copy(update={"samples_per_prompt": 2})
+        model, boundary = loop.terms.model, loop.boundary
+        rollouts = loop.prompts.sampled(model, boundary, two, chosen=chosen, step=step)
+        final = rollouts.grouped(self._rescored(rollouts).final)
+        loop.workspace.count(generated_tokens=rollouts.tokens)
+        return first_two(rollouts), final[:, 0] - final[:, 1]
+
+    def _rescored(self, rollouts: Rollouts) -> Scores:
+        return score(rollouts, self.discriminator.reward, self.rules)
 
 
 def _agreement(rollouts: Rollouts, scores: Tensor, gold: Tensor) -> float:

@@ -111,14 +111,6 @@ CASES = {
                                                                     ^
         """,
     ),
-    "more labels than pairs": (
-        "algorithm: d2po, policy.labels_per_round: 65",
-        """
-        s.yaml:4:49: cells.a.policy.labels_per_round: 65 pairs, but a step has 64 prompts. Raise d2po.rollouts_per_step or lower it.
-              a: {algorithm: d2po, policy.labels_per_round: 65}
-                                                            ^
-        """,
-    ),
     "bootstrap without a value model": (
         "algorithm: grpo, policy.truncated: bootstrap",
         """

@@ -136,6 +136,19 @@ def test_d2po_counts_every_label_it_buys(toy: Toy) -> None:
     assert [line["used_preferences"] for line in metrics(once)] == [8, 8, 8, 8]
 
 
+def test_d2po_labels_more_pairs_than_a_step_has_prompts(toy: Toy) -> None:
+    fewer, more = (
+        toy.run(
+            "policy", RANKED["d2po-fresh"].model_copy(update={"labels_per_round": n, "steps": 1})
+        )
+        for n in (8, 20)
+    )
+    assert more.counts["preferences"] == 20
+    # The step has 8 prompts; 12 more are sampled twice, and scored twice for their margins.
+    assert more.counts["reward_calls"] - fewer.counts["reward_calls"] == 12 * 2
+    assert more.counts["generated_tokens"] > fewer.counts["generated_tokens"]
+
+
 def test_p14_the_best_and_the_worst_make_a_pair_and_ties_make_none() -> None:
     scores = torch.tensor([[1.0, 3.0, 2.0], [0.5, 0.5, 0.5], [2.0, 2.0, -1.0]])
     best, worst, differ = extremes(scores)
