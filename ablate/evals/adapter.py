@@ -201,14 +201,16 @@ class SharedModel(LM):  # type: ignore[misc]
 
         def evaluate(place: Layout) -> Tensor:
             states = hidden_states(model, place.ids).flatten(0, 1)[place.before]
-            logits = vocabulary_head(model)(states).float()
+            logits: Tensor = vocabulary_head(model)(states).float()
             # A row of NaN has an argmax too: it must not count as a match.
-            return (logits.argmax(-1) == place.tokens) & logits.isfinite().all(-1)
+            hit: Tensor = (logits.argmax(-1) == place.tokens) & logits.isfinite().all(-1)
+            return hit
 
         with recording(model, grad=False):
             place = layout(rows, device_of(model))
             hits = inside(model, evaluate, place)
-        parts = hits[: place.n_tokens].split([len(completion) for _, completion in rows])
+        lengths = [len(completion) for _, completion in rows]
+        parts: Sequence[Tensor] = torch.split(hits[: place.n_tokens], lengths)
         return [bool(part.all()) for part in parts]
 
     def _prompt_ids(self, context: str) -> Ids:

@@ -6,14 +6,15 @@ thousand cells costs lookups and not validations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from ablate.spec.commands import command_name
 from ablate.spec.config import Config
 from ablate.spec.fields import links
+from ablate.spec.making import Maker
 from ablate.spec.messages import one_of
-from ablate.spec.names import Files, Kind, LocalFile, Missing, is_model_location
+from ablate.spec.names import Files, LocalFile, is_model_location
 from ablate.spec.online import IMPLICIT, REWARD_MODEL, SELF, D2poConfig, OnlineConfig, ScoredConfig
 from ablate.spec.online import scored_by as scorer
 from ablate.spec.policies import Budget, PolicyConfig
@@ -28,7 +29,7 @@ from ablate.spec.rules import (
     check_spends,
     check_training,
 )
-from ablate.spec.sections import Items, Parts, checked, routes, values_of
+from ablate.spec.sections import Items
 from ablate.spec.stages import (
     ALGORITHMS,
     EmbeddedModelConfig,
@@ -41,8 +42,6 @@ from ablate.spec.stages import (
     TrainingConfig,
 )
 
-C = TypeVar("C", bound=Config)
-
 FALLBACK_PRESET = "ivison-2024"
 """Preset of a model that the registry does not have."""
 _LOCAL_MODEL = ModelEntry(
@@ -50,19 +49,8 @@ _LOCAL_MODEL = ModelEntry(
 )
 
 
-class Resolver:
+class Resolver(Maker):
     """Turns overrides into recipes, sharing configurations between cells that agree."""
-
-    def __init__(self, files: Files, match: Budget | None = None) -> None:
-        """Start with an empty cache.
-
-        ``files`` holds what the study's names refer to, ``match`` what every arm may spend.
-        """
-        self._files = files
-        self._match = match
-        self._built: dict[object, Config] = {}
-        self._configs: dict[object, Any] = {}
-        self._routes: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def recipe(self, overrides: Mapping[str, object], *, start: Start | None = None) -> Recipe:
         """Return the recipe of checked, flat overrides.
@@ -165,50 +153,6 @@ class Resolver:
             "reward_model": self._once(self._reward_model, own, parts["reward_model"], ()),
         }
 
-    def _by_section(self, overrides: Mapping[str, object]) -> Parts:
-        found: dict[str, list[tuple[str, object]]] = {}
-        for path, value in overrides.items():
-            reached = self._routes.get(path)
-            if reached is None:
-                reached = self._routes[path] = routes(path)
-            for section, name in reached:
-                found.setdefault(section, []).append((name, value))
-        return Parts({section: tuple(items) for section, items in found.items()})
-
-    def _once(self, build: Callable[..., C], *arguments: object) -> C:
-        """Return what ``build`` returns for these arguments, built once."""
-        key = (build.__name__, arguments)
-        found = self._built.get(key)
-        if found is None:
-            found = self._built[key] = build(*arguments)
-        return cast(C, found)
-
-    def _make(
-        self, cls: type[C], context: tuple[str, str], section: str, items: Items, **extra: object
-    ) -> C:
-        """Return the shared configuration of a section's preset changed by ``items``."""
-        key = (cls, context, section, items, *extra.items())
-        found = self._configs.get(key)
-        if found is None:
-            presets = registry().presets[context[1]]
-            family = presets.get(getattr(cls, "family", section), {})
-            values = values_of(cls, {**family, **presets.get(section, {})}, items) | extra
-            found = self._configs[key] = self._shared(checked(cls, values, section))
-        return cast(C, found)
-
-    def _shared(self, config: Config) -> Config:
-        """Return the one object for an equal configuration."""
-        return cast(Config, self._configs.setdefault(config, config))
-
-    def _file(self, kind: Kind, name: str, path: str) -> LocalFile:
-        found = self._files.found.get((kind, name))
-        if found is None:
-            reason = f"{name!r} is a file; load the study with load_study, which reads it."
-            raise UnresolvedError(path, reason, surroundings=True)
-        if isinstance(found, Missing):
-            raise UnresolvedError(path, found.reason, surroundings=found.surroundings)
-        return found
-
     def _model(
         self, context: tuple[str, str], items: Items
     ) -> EmbeddedModelConfig | ImportedModelConfig:
@@ -268,6 +212,10 @@ class Resolver:
             extra |= {"content": file.content, "location": file.location}
         config = self._make(PreferencesConfig, context, "preferences", items, **extra)
         check_replies(config)
+        if "examples" in extra and config.replies > 2:
+            # A ranking of K replies takes K - 1 choices, each a preference spent.
+            extra["examples"] = max(1, round(cast(int, extra["examples"]) / (config.replies - 1)))
+            config = self._make(PreferencesConfig, context, "preferences", items, **extra)
         return config
 
     def _reward_model(

@@ -7,6 +7,9 @@ from ablate.plan.baseline import baseline_cells
 from ablate.plan.cells import Cell, expand
 from ablate.spec.factors import UNUSED
 from ablate.spec.load import load_study, study_from_text
+from ablate.spec.names import Files
+from ablate.spec.policies import Budget
+from ablate.spec.resolve import Resolver
 
 STUDIES = Path(__file__).parents[2] / "studies"
 HEAD = "study: s\nbase: {model: tiny-instruct, dataset: ai-fine}\n"
@@ -260,3 +263,20 @@ def test_the_real_study_fits_one_core(data_dir, monkeypatch):
     policy = cells["ppo"].policy
     assert policy.steps * policy.rollouts_per_step >= 64
     assert cells["ppo"].policy.max_new_tokens == 192
+
+
+def test_a_budget_of_preferences_buys_fewer_rankings_than_pairs():
+    base = {"model": "tiny-instruct", "algorithm": "rloo", "dataset": "ai-fine"}
+    budget = Budget(unit="preferences", amount=900.0)
+    pairs = Resolver(Files(), budget).recipe(base)
+    assert pairs.preferences.examples == 900
+    ranked = base | {"preferences.replies": 4, "reward_model.objective": "plackett_luce"}
+    # A ranking of four replies is three choices.
+    assert Resolver(Files(), budget).recipe(ranked).preferences.examples == 300
+
+
+def test_half_of_d2po_s_budget_trains_its_first_reward_model():
+    base = {"model": "tiny-instruct", "algorithm": "d2po", "dataset": "ai-fine"}
+    recipe = Resolver(Files(), Budget(unit="preferences", amount=900.0)).recipe(base)
+    assert recipe.preferences.examples == 450
+    assert recipe.policy.budget == Budget(unit="preferences", amount=450.0)
