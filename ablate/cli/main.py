@@ -36,6 +36,7 @@ COMMANDS = {
     "status": "show how far a study is",
     "report": "render the report of a study",
     "logs": "print the log of a job",
+    "export": "write a cell's policy as a folder for transformers, with a model card",
     "schema": "print the JSON schema of study files",
 }
 
@@ -54,12 +55,13 @@ def build_parser() -> argparse.ArgumentParser:
     made["init"].add_argument("folder", nargs="?", default=".", help="where to write (default: .)")
     for name in ("check", "plan", "run", "report"):
         _add_study(made[name])
-    for name in ("plan", "run", "report", "status", "logs"):
+    for name in ("plan", "run", "report", "status", "logs", "export"):
         _add_store(made[name])
     made["status"].add_argument("study", nargs="?", help="study name or file (default: all)")
     made["status"].add_argument("--timings", action="store_true", help="where the time went")
     made["logs"].add_argument("job", help="CELL[/STAGE][@ATTEMPT], or the start of a fingerprint")
     made["logs"].add_argument("--study", help="study name or file, where several are stored")
+    _add_export(made["export"])
     made["plan"].add_argument("--diff", metavar="OLD", help="compare with an earlier study file")
     made["plan"].add_argument("--order", action="store_true", help="list the jobs in order")
     for name in ("plan", "run"):
@@ -85,6 +87,14 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         metavar="PATH=VALUE",
         help="override a field of the file, for example seeds=1 or base.policy.beta=0.05",
     )
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cell", help="name of a cell, or of a row that is evaluated only")
+    parser.add_argument("--study", help="study name or file, where several are stored")
+    parser.add_argument("--seed", type=int, metavar="N", help="which run (default: the first)")
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
+    parser.add_argument("--force", action="store_true", help="write into a folder with content")
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:

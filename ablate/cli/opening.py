@@ -37,6 +37,7 @@ class RecordedRun(BaseModel):
     """What is read of a run in `RUNS`."""
 
     cell: str
+    seed: int = 0
     jobs: dict[str, str]
 
 
