@@ -45,7 +45,8 @@ class OnlineConfig(PolicyConfig):
     steps: PositiveInt | None = None
     """Rollout batches; None makes ``epochs`` passes over the prompts."""
     rollouts_per_step: PositiveInt = 512
-    """Completions sampled in one step."""
+    """Completions sampled in one step: 512 in the paper's released command, while a caption implies
+    64 (equal to the minibatch) for some of its runs."""
     samples_per_prompt: PositiveInt = added_later(1, neutral=1)
     """Completions of each prompt of a step."""
     max_new_tokens: PositiveInt = 1024
@@ -91,7 +92,8 @@ class PolicyGradientConfig(ScoredConfig):
     schedule: Schedule = "constant"
     """Decay after the warm-up."""
     kl_coef: NonNegativeFloat = 0.05
-    """Weight of the KL penalty."""
+    """Weight of the KL penalty. The paper's authors note 0.05, and 0.0325 with larger reward models;
+    one note of others says the opposite."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Per-token estimator of the penalty (Schulman 2020): k1 is log pi - log pi_ref."""
     kl_target: PositiveFloat | None = None

@@ -16,7 +16,7 @@ from ablate.store.files import sha256, tree_files
 from ablate.store.manifest import FileEntry, Manifest
 
 ODD = "dpo | *bold* <b> [x](y)\\#"
-SECRET = "/home/somebody/secret"
+SECRET = "/mnt/somebody/secret"
 
 
 def commit(store, stage, key, config, inputs):
