@@ -17,7 +17,7 @@ import pytest
 from ablate.spec.load import load_study
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
     r"<!-- (?:(?P<run>run)|file: (?P<file>\S+)) -->\n+```\w*\n(?P<text>.*?)^```$", re.S | re.M
 )
