@@ -60,7 +60,7 @@ def packable(model: nn.Module) -> bool:
     """Return whether rows of a model are packed: on a CPU, for attention that is known."""
     plain = unwrapped(model)
     # Activation checkpoints call attention once more when the packing is no longer active.
-    checkpointed = getattr(plain, "is_gradient_checkpointing", False)
+    checkpointed = getattr(plain, "is_activation_checkpointing", False)
     known = plain.config.model_type in PACKABLE
     return known and not checkpointed and device_of(model).type == "cpu"
 

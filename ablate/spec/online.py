@@ -92,8 +92,8 @@ class PolicyGradientConfig(ScoredConfig):
     schedule: Schedule = "constant"
     """Decay after the warm-up."""
     kl_coef: NonNegativeFloat = 0.05
-    """Weight of the KL penalty. The paper's authors note 0.05, and 0.0325 with larger reward models;
-    one note of others says the opposite."""
+    """Weight of the KL penalty. The paper's authors note 0.05, and 0.0325 with larger reward
+    models; one note of others says the opposite."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Per-token estimator of the penalty (Schulman 2020): k1 is log pi - log pi_ref."""
     kl_target: PositiveFloat | None = None
@@ -317,6 +317,10 @@ class RejectionSamplingConfig(ScoredConfig):
     """
 
     reads_samples: ClassVar[bool] = True
+    # Sampling is a job of its own, so that one clock cannot rule both.
+    spends: ClassVar[frozenset[BudgetUnit]] = frozenset(
+        {"preferences", "generated_tokens", "reward_calls"}
+    )
 
     algorithm: Literal["rejection_sampling"] = "rejection_sampling"
     """Tells this class from the others."""
