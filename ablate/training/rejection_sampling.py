@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.models.batching import row_lengths
 from ablate.models.boundary import Boundary, Row
-from ablate.models.loading import load_policy, save_model
+from ablate.models.loading import load_policy
 from ablate.spec.stages import RejectionSamplingConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import pick_device
 from ablate.training.examples import count_kept
-from ablate.training.learner import Learner, settings_of
-from ablate.training.loop import Pace, train, write_summary
-from ablate.training.order import bucketed_batches
+from ablate.training.loop import write_summary
 from ablate.training.samples import Sample, mean_score, read_samples
-from ablate.training.sft import SftObjective
 from ablate.training.streams import permutation
-from ablate.training.trainable import Trainable
 
 
 def run_rejection_sampling(workspace: Workspace, config: RejectionSamplingConfig) -> None:
@@ -29,14 +24,7 @@ def run_rejection_sampling(workspace: Workspace, config: RejectionSamplingConfig
     rows = [_row(loaded.boundary, sample) for sample in picked]
     rows = [row for row in rows if _length(row) <= config.max_length]
     count_kept(workspace, "completions", kept=len(rows), total=len(picked))
-    trainable = Trainable.of(loaded, config)
-    batches = bucketed_batches(
-        row_lengths(rows), config.batch_size, epochs=config.epochs, seed=config.seed
-    )
-    learner = Learner(trainable, settings_of(config, len(batches)))
-    objective = SftObjective(trainable.model, rows)
-    train(workspace, learner, objective, batches=batches, pace=Pace.of(config, device))
-    save_model(trainable.model, loaded.tokenizer, workspace.output / "model")
+    steps = imitate(workspace, config, loaded, rows)
     write_summary(
         workspace,
         prompts=len(groups),
@@ -44,7 +32,7 @@ def run_rejection_sampling(workspace: Workspace, config: RejectionSamplingConfig
         score_sampled=_plain(mean_score(groups)),
         score_picked=_plain(mean_score([picked])),
         dropped_long=len(picked) - len(rows),
-        steps=len(batches),
+        steps=steps,
     )
 
 

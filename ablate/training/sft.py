@@ -11,9 +11,9 @@ from ablate.algorithms.supervised import negative_log_likelihood
 from ablate.data.demonstrations import load_demonstrations
 from ablate.models.batching import row_lengths
 from ablate.models.boundary import Row
-from ablate.models.loading import load_policy, save_model
+from ablate.models.loading import LoadedModel, load_policy, save_model
 from ablate.models.logprobs import completion_logprobs
-from ablate.spec.stages import SftConfig
+from ablate.spec.stages import SftConfig, TrainingConfig
 from ablate.store.workspace import Workspace
 from ablate.training.backends.stage import run_elsewhere
 from ablate.training.device import pick_device
@@ -59,17 +59,25 @@ def run(workspace: Workspace) -> None:
     )
     rows = demonstration_rows(loaded.boundary, demonstrations, config.max_length)
     count_kept(workspace, "demonstrations", kept=len(rows), total=len(demonstrations))
+    steps = imitate(workspace, config, loaded, rows)
+    write_summary(
+        workspace,
+        demonstrations=len(rows),
+        dropped_long=len(demonstrations) - len(rows),
+        steps=steps,
+    )
+
+
+def imitate(
+    workspace: Workspace, config: TrainingConfig, loaded: LoadedModel, rows: Sequence[Row]
+) -> int:
+    """Fine-tune a model on rows and write it as the policy; return the optimizer steps."""
     trainable = Trainable.of(loaded, config)
     batches = bucketed_batches(
         row_lengths(rows), config.batch_size, epochs=config.epochs, seed=config.seed
     )
     learner = Learner(trainable, settings_of(config, len(batches)))
     objective = SftObjective(trainable.model, rows)
-    train(workspace, learner, objective, batches=batches, pace=Pace.of(config, device))
+    train(workspace, learner, objective, batches=batches, pace=Pace.of(config, pick_device()))
     save_model(trainable.model, loaded.tokenizer, workspace.output / "model")
-    write_summary(
-        workspace,
-        demonstrations=len(rows),
-        dropped_long=len(demonstrations) - len(rows),
-        steps=len(batches),
-    )
+    return len(batches)
