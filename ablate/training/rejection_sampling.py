@@ -12,6 +12,7 @@ from ablate.training.device import pick_device
 from ablate.training.examples import count_kept
 from ablate.training.loop import write_summary
 from ablate.training.samples import Sample, mean_score, read_samples
+from ablate.training.sft import imitate
 from ablate.training.streams import permutation
 
 
