@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from ablate.spec.budgets import budget_of, first_share
 from ablate.spec.commands import command_name
 from ablate.spec.config import Config
 from ablate.spec.fields import links
@@ -17,7 +18,7 @@ from ablate.spec.messages import one_of
 from ablate.spec.names import Files, LocalFile, is_model_location
 from ablate.spec.online import IMPLICIT, REWARD_MODEL, SELF, D2poConfig, OnlineConfig, ScoredConfig
 from ablate.spec.online import scored_by as scorer
-from ablate.spec.policies import Budget, PolicyConfig
+from ablate.spec.policies import PolicyConfig
 from ablate.spec.recipes import Recipe, Start, UnresolvedError
 from ablate.spec.registry import ModelEntry, registry
 from ablate.spec.rewards import origins, reward_functions
@@ -26,7 +27,6 @@ from ablate.spec.rules import (
     check_prompts,
     check_replies,
     check_reward_data,
-    check_spends,
     check_training,
 )
 from ablate.spec.sections import Items
@@ -104,7 +104,7 @@ class Resolver(Maker):
             check_reward_data(found["reward_model"], data)
         if IMPLICIT in scorers:
             found["implicit"] = self._once(
-                self._policy, context, "dpo", parts["dpo"], parts["model"]
+                self._unmatched, context, "dpo", parts["dpo"], parts["model"]
             )
         last = next((c for c in reversed(chain) if scorer(c) not in (None, SELF)), None)
         if last is not None:
@@ -125,8 +125,7 @@ class Resolver(Maker):
         found: dict[str, Any] = {}
         dataset, own = overrides.get("dataset"), overrides.get("reward_model.dataset")
         items = parts["preferences"]
-        bought = [c.initial_fraction for c in chain if isinstance(c, D2poConfig)]
-        share = min(bought, default=1.0)
+        share = min(map(first_share, chain)) or 1.0  # At 0 the pairs serve as prompts alone.
         trained = bool(scorers & {REWARD_MODEL, IMPLICIT})
         prompts = any(isinstance(c, OnlineConfig) and c.prompts == "dataset" for c in chain)
         if prompts or any(c.reads_pairs for c in chain) or (trained and own is None):
@@ -264,6 +263,18 @@ class Resolver(Maker):
     def _policy(
         self, context: tuple[str, str], algorithm: str, items: Items, model_items: Items
     ) -> PolicyConfig:
+        config = self._once(self._unmatched, context, algorithm, items, model_items)
+        if self._match is None:
+            return config
+        budget = budget_of(config, algorithm, self._match)
+        if budget is None:
+            return config
+        return cast(PolicyConfig, self._shared(config.model_copy(update={"budget": budget})))
+
+    def _unmatched(
+        self, context: tuple[str, str], algorithm: str, items: Items, model_items: Items
+    ) -> PolicyConfig:
+        """Return an algorithm's configuration without a budget."""
         cls = ALGORITHMS[algorithm]
         config = self._make(cls, context, algorithm, items)
         check_policy(config, algorithm)
@@ -277,14 +288,6 @@ class Resolver(Maker):
             extra["reward_origin"] = reward_functions()[config.reward].origin
         if isinstance(config, D2poConfig):
             extra["gold_origin"] = reward_functions()[config.gold].origin
-        if self._match is not None:
-            check_spends(config, algorithm, self._match.unit)
-            if isinstance(config, D2poConfig) and self._match.unit == "preferences":
-                first = max(1, round(self._match.amount * config.initial_fraction))
-                left = max(self._match.amount - first, 1.0)
-                extra["budget"] = Budget(unit="preferences", amount=left)
-            elif self._match.unit != "preferences":
-                extra["budget"] = self._match
         return self._make(cls, context, algorithm, items, **extra) if extra else config
 
     def _commanded(self, config: TrainingConfig, section: str) -> dict[str, object]:

@@ -38,7 +38,7 @@ from ablate.spec.online import (
     SelfRewardingConfig,
     TwoPhaseDpoConfig,
 )
-from ablate.spec.policies import PolicyConfig
+from ablate.spec.policies import Budget, PolicyConfig
 from ablate.spec.shapes import ModelShape
 from ablate.spec.training import Fraction, LoraConfig, Positive, Schedule, TrainingConfig
 
@@ -233,6 +233,8 @@ class SamplesConfig(Config):
     """Whether ``implicit`` subtracts the reference's log-probability."""
     seed: NonNegativeInt = 0
     """Seed of prompts and completions."""
+    budget: Budget | None = added_later(None, neutral=None)
+    """What sampling may spend, in as many passes over the prompts as that takes; None makes one."""
     prompts_location: str = not_identity("")
     """Where this machine has the file behind ``prompts``."""
 

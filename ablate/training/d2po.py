@@ -94,7 +94,15 @@ class Discriminator:
     def due(self, step: int) -> bool:
         """Return whether labels are bought before this step's update."""
         every = self.config.relabel_every_steps
-        return step == 0 if every is None else step % every == 0
+        return self._left() > 0 and (step == 0 if every is None else step % every == 0)
+
+    def _left(self) -> int:
+        """Return how many labels may be bought in this round."""
+        budget = self.config.budget
+        if budget is None or budget.unit != "preferences":
+            return self.config.labels_per_round
+        spent = self.workspace.counts.get("preferences", 0.0)
+        return min(self.config.labels_per_round, int(budget.amount - spent))
 
     def buy(self, pairs: Sequence[Pair], margins: Tensor, *, step: int) -> dict[str, float]:
         """Label some pairs by gold and train on all labels; return metrics.
@@ -127,7 +135,7 @@ class Discriminator:
         if self.config.select == "confidence":
             size = margins.abs().tolist()
             order = sorted(order, key=lambda i: size[i])
-        return order[: self.config.labels_per_round]
+        return order[: self._left()]
 
     def _train(self, step: int) -> dict[str, float]:
         """Take ``reward_epochs`` passes over all labels."""

@@ -112,9 +112,12 @@ class OnlineLoop:
         )
 
     def spent(self) -> float | None:
-        """Return the share of the budget that is spent, None where steps end the stage."""
+        """Return the share of the budget that is spent, None where steps end the stage.
+
+        A budget of preferences limits what is bought, and no steps.
+        """
         budget = self.config.budget
-        if budget is None:
+        if budget is None or budget.unit == "preferences":
             return None
         if budget.unit == "seconds":
             # Ranks that disagree on the end would wait for each other.

@@ -15,7 +15,6 @@ from ablate.store.workspace import Workspace
 from ablate.training.device import autocast, pick_device, record_numerics
 from ablate.training.experience import Scores, score
 from ablate.training.loop import write_summary
-from ablate.training.order import chunks
 from ablate.training.rollouts import Rollouts, read_prompts
 
 SAMPLES = "samples.jsonl"
@@ -27,7 +26,7 @@ class Sample(NamedTuple):
     """One sampled completion and its score."""
 
     prompt: int
-    """Number of its prompt; samples of one prompt follow each other."""
+    """Number of its prompt, counted on in further passes; samples of one follow each other."""
     messages: Messages
     text: str
     ended: bool
@@ -45,21 +44,34 @@ def run(workspace: Workspace) -> None:
     prompts = read_prompts(workspace, config, loaded.boundary)
     state = workspace.load_checkpoint() or {"lines": [], "prompts": 0}
     lines: list[str] = state["lines"]
-    total = len(prompts.prompts)
-    for chosen in chunks(range(state["prompts"], total), PROMPTS_AT_ONCE):
+    done, total = int(state["prompts"]), len(prompts.prompts)
+    while not _enough(workspace, done, total):
+        # Only a budget can ask for more than one pass; another step draws other completions.
+        step, first = divmod(done, total)
+        chosen = range(first, min(first + PROMPTS_AT_ONCE, total))
         before = reward.calls
+        model, boundary = loaded.model, loaded.boundary
         with workspace.timed("rollout"), autocast(device):
-            rollouts = prompts.sampled(loaded.model, loaded.boundary, config, chosen=chosen, step=0)
+            rollouts = prompts.sampled(model, boundary, config, chosen=chosen, step=step)
         with workspace.timed("scoring"), autocast(device):
             scores = score(rollouts, reward, config)
-        lines += _lines(rollouts, scores, first=chosen[0])
+        lines += _lines(rollouts, scores, first=done)
         workspace.count(generated_tokens=rollouts.tokens, reward_calls=reward.calls - before)
-        done = chosen[-1] + 1
-        if done < total:
+        done += len(chosen)
+        if not _enough(workspace, done, total):
             workspace.save_checkpoint({"lines": lines, "prompts": done})
-        workspace.progress(done, total)
+        workspace.progress(min(done, total), total)
     (workspace.output / SAMPLES).write_text("".join(lines), encoding="utf-8")
-    write_summary(workspace, prompts=total, samples=len(lines))
+    write_summary(workspace, prompts=done, samples=len(lines))
+
+
+def _enough(workspace: Workspace, done: int, total: int) -> bool:
+    """Return whether every prompt has its completions, or the budget is spent."""
+    config = workspace.config
+    assert isinstance(config, SamplesConfig)
+    if config.budget is None:
+        return done >= total
+    return workspace.counts.get(config.budget.unit, 0.0) >= config.budget.amount
 
 
 def _lines(rollouts: Rollouts, scores: Scores, *, first: int) -> Iterator[str]:
