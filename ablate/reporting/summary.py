@@ -66,11 +66,16 @@ def _largest(found: Findings) -> list[str]:
     best = max(rows, key=lambda row: row.effect.value)
     sentence = (
         f"The largest gain of a trained cell over {best.control} is that of {best.treatment}:"
-        f" {text.effect(best.effect)} points"
+        f" {text.difference(best.effect, _primary_unit(found))}"
     )
     if len(rows) > 1:
         sentence += "; as the largest of several it is likely to overstate"
     return [sentence + "."]
+
+
+def _primary_unit(found: Findings) -> str:
+    metric = found.evidence.metric(found.study.primary)
+    return "percent" if metric is None else metric.unit
 
 
 def _duel(found: Findings) -> list[str]:
@@ -79,8 +84,8 @@ def _duel(found: Findings) -> list[str]:
         return []
     mean = duel_mean(found, found.study.primary)
     return [
-        f"Over {len(pairs)} pairs, PPO minus DPO averages {text.effect(mean)} points."
-        f" {wins_sentence(pairs)}"
+        f"Over {len(pairs)} pairs, PPO minus DPO averages"
+        f" {text.difference(mean, _primary_unit(found))}. {wins_sentence(pairs)}"
     ]
 
 

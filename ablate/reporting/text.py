@@ -72,6 +72,11 @@ def effect(estimate: Estimate, unit: str = "percent") -> str:
     return f"{signed(estimate.value, unit)} {interval(estimate, unit)}"
 
 
+def difference(estimate: Estimate, unit: str) -> str:
+    """Return an effect in running text: percentages differ by points."""
+    return f"{effect(estimate, unit)} {'points' if unit == 'percent' else f'({unit})'}"
+
+
 def p_text(value: float) -> str:
     """Return a p-value with three decimals, never 0."""
     if math.isnan(value):
