@@ -142,6 +142,23 @@ def token_values(
     return values
 
 
+def logprobs_and_values(
+    model: nn.Module, rows: Sequence[Row], *, temperature: float = 1.0, grad: bool
+) -> tuple[Tensor, Tensor]:
+    """Return what `completion_logprobs` and `token_values` do, (B, T) each, from one pass.
+
+    For a policy with a score head of its own beside the vocabulary's.
+    """
+
+    def evaluate(batch: Layout) -> tuple[Tensor, ...]:
+        states = _states(model, batch, batch.before)
+        (logprobs,) = _statistics_of(model, batch, states, temperature=temperature, entropy=False)
+        return logprobs, _head_outputs(model, states)[: batch.n_tokens, 0]
+
+    logprobs, values = _per_token(model, rows, evaluate, grad=grad, micro_batch=None)
+    return logprobs, values
+
+
 def completion_mask(rows: Sequence[Row], device: torch.device | None = None) -> Tensor:
     """Return the mask of shape (B, T): true where a row has a completion token."""
     lengths = torch.tensor([len(completion) for _, completion in rows], device=device)
@@ -216,7 +233,10 @@ def _scalars(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
 
 def _outputs(model: nn.Module, batch: Layout, positions: Tensor) -> Tensor:
     """Return the score head's outputs at some positions, (N, outputs) in fp32."""
-    states = _states(model, batch, positions)
+    return _head_outputs(model, _states(model, batch, positions))
+
+
+def _head_outputs(model: nn.Module, states: Tensor) -> Tensor:
     head = score_head(model)
     # A bf16 scalar has 8 bits: replies whose scores differ by half a percent would tie.
     with torch.autocast(states.device.type, enabled=False):
@@ -228,8 +248,15 @@ def _statistics(
     model: nn.Module, batch: Layout, *, temperature: float, entropy: bool
 ) -> tuple[Tensor, ...]:
     """Return log-probability (and entropy) of each completion token of one batch, (N,) each."""
-    head = vocabulary_head(model)
     states = _states(model, batch, batch.before)
+    return _statistics_of(model, batch, states, temperature=temperature, entropy=entropy)
+
+
+def _statistics_of(
+    model: nn.Module, batch: Layout, states: Tensor, *, temperature: float, entropy: bool
+) -> tuple[Tensor, ...]:
+    """Return the same from the hidden states before each completion token."""
+    head = vocabulary_head(model)
     rows_at_once = max(8, HEAD_ELEMENTS // head.out_features // 8 * 8)
     chunks = []
     for chunk, tokens in zip(

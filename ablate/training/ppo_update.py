@@ -13,7 +13,7 @@ from ablate.algorithms.advantages import whiten
 from ablate.algorithms.ppo import Experience, policy_loss, value_loss
 from ablate.algorithms.token_rewards import without_truncated
 from ablate.models.boundary import Row
-from ablate.models.logprobs import completion_scores, token_values
+from ablate.models.logprobs import completion_scores, logprobs_and_values, token_values
 from ablate.models.ranks import largest
 from ablate.spec.stages import PpoConfig
 from ablate.training.device import autocast
@@ -204,8 +204,9 @@ class PpoUpdate:
     ) -> Iterator[Share]:
         for turn in turns(range(len(rows)), self.config.micro_batch_size):
             micro, past = [rows[i] for i in turn.rows], part(old, turn.rows, rows)
+            logprobs, values = self._forward(micro)
             objective = policy_loss(
-                self.terms.logprobs(micro, grad=True),
+                logprobs,
                 past,
                 clip_ratio=self.config.clip_ratio,
                 total_tokens=total,
@@ -216,20 +217,28 @@ class PpoUpdate:
                 "clip_fraction": objective.clipped.sum() / total,
             }
             share = Share(objective.loss, metrics)
-            if self.shared:
-                value = self._value_share(micro, past, total)
+            if values is not None:
+                value = self._value_share(values, past, total)
                 share = Share(share.loss + value.loss, {**metrics, **value.metrics})
             yield share.times(turn.weight)
 
+    def _forward(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor | None]:
+        """Return log-probabilities, and values too where the policy's own body computes them."""
+        if not self.shared:
+            return self.terms.logprobs(rows, grad=True), None
+        with autocast(self.device):
+            return logprobs_and_values(
+                self.terms.model, rows, temperature=self.terms.temperature, grad=True
+            )
+
     def _value_shares(self, rows: Sequence[Row], old: Experience, total: float) -> Iterator[Share]:
         for turn in turns(range(len(rows)), self.config.micro_batch_size):
-            micro = [rows[i] for i in turn.rows]
-            yield self._value_share(micro, part(old, turn.rows, rows), total).times(turn.weight)
+            values = self.values([rows[i] for i in turn.rows], grad=True)
+            share = self._value_share(values, part(old, turn.rows, rows), total)
+            yield share.times(turn.weight)
 
-    def _value_share(self, rows: Sequence[Row], past: Experience, total: float) -> Share:
-        loss = value_loss(
-            self.values(rows, grad=True), past, clip=self.config.value_clip, total_tokens=total
-        )
+    def _value_share(self, values: Tensor, past: Experience, total: float) -> Share:
+        loss = value_loss(values, past, clip=self.config.value_clip, total_tokens=total)
         return Share(self.config.value_coef * loss, {"value_loss": loss.detach()})
 
 

@@ -17,6 +17,7 @@ from ablate.models.logprobs import (
     completion_mask,
     completion_scores,
     completion_statistics,
+    logprobs_and_values,
     token_values,
 )
 
@@ -105,6 +106,17 @@ def test_a_large_head_in_pieces_gives_the_same_numbers_and_gradients(
     torch.testing.assert_close(pieces, whole, atol=1e-6, rtol=0)
     for weight, grad in zip(model.parameters(), grads, strict=True):
         torch.testing.assert_close(weight.grad, grad, atol=1e-3, rtol=1e-4)
+
+
+def test_one_pass_gives_the_logprobs_and_values_of_two(make_llama: Callable[..., Any]) -> None:
+    model, rows = make_llama(), random_rows()
+    model.score = torch.nn.Linear(model.config.hidden_size, 1, bias=False)
+    logprobs, values = logprobs_and_values(model, rows, temperature=0.7, grad=True)
+    apart = completion_logprobs(model, rows, temperature=0.7, grad=False).logprobs
+    torch.testing.assert_close(logprobs.detach(), apart, atol=1e-6, rtol=0)
+    torch.testing.assert_close(values.detach(), token_values(model, rows), atol=1e-6, rtol=0)
+    torch.autograd.backward(values.sum())
+    assert model.score.weight.grad is not None
 
 
 def test_entropy_is_that_of_the_distribution_at_each_token(make_llama: Callable[..., Any]) -> None:
