@@ -103,21 +103,31 @@ def field_paths() -> dict[str, tuple[tuple[type[Config], FieldInfo], ...]]:
 
 
 @cache
-def _adapter(path: str) -> TypeAdapter[Any]:
-    _, field = field_paths()[path][0]
-    annotation: Any = field.annotation
-    for item in field.metadata:
-        annotation = Annotated[annotation, item]
-    return TypeAdapter(annotation, config=_VALUE_RULES)
+def _adapters(path: str) -> tuple[TypeAdapter[Any], ...]:
+    """Return a check for each kind of value that the path's classes take."""
+    found: dict[str, Any] = {}
+    for _, field in field_paths()[path]:
+        annotation: Any = field.annotation
+        for item in field.metadata:
+            annotation = Annotated[annotation, item]
+        found.setdefault(repr(annotation), annotation)
+    return tuple(TypeAdapter(annotation, config=_VALUE_RULES) for annotation in found.values())
 
 
 def checked_value(path: str, value: object) -> tuple[object, str | None]:
-    """Return a field's value in its own type, and what is wrong with it or None."""
+    """Return a field's value in its own type, and what is wrong with it or None.
+
+    Of a field that several classes have, one has to accept it; the one that a cell uses is asked
+    when the cell is resolved.
+    """
     given = tuple(value) if isinstance(value, list) else value
-    try:
-        return _adapter(path).validate_python(given), None
-    except ValidationError as error:
-        return value, value_message(error.errors(include_url=False)[-1])
+    problems = []
+    for adapter in _adapters(path):
+        try:
+            return adapter.validate_python(given), None
+        except ValidationError as error:
+            problems.append(value_message(error.errors(include_url=False)[-1]))
+    return value, problems[0]
 
 
 def is_identity(path: str) -> bool:

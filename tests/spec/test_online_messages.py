@@ -7,6 +7,9 @@ Every expected text is written by hand.
 import pytest
 from test_messages import expected, message
 
+from ablate.plan.cells import expand
+from ablate.spec.load import study_from_text
+
 HEAD = "study: s\nbase: {model: tiny-instruct, dataset: ai-fine}\n"
 
 
@@ -111,6 +114,14 @@ CASES = {
                                                                     ^
         """,
     ),
+    "a value of another algorithm": (
+        "algorithm: rloo, policy.whiten_advantages: batch",
+        """
+        s.yaml:4:50: cells.a.policy.whiten_advantages: 'batch' is not true or false.
+              a: {algorithm: rloo, policy.whiten_advantages: batch}
+                                                             ^
+        """,
+    ),
     "bootstrap without a value model": (
         "algorithm: grpo, policy.truncated: bootstrap",
         """
@@ -152,3 +163,8 @@ def test_a_chain_cannot_be_matched():
     assert "'rloo -> ppo' is a chain; arms of one algorithm can be equalized. Remove match." in (
         message(text)
     )
+
+
+def test_a_field_of_several_algorithms_takes_what_one_of_them_takes():
+    text = cell("algorithm: rloo, policy.whiten_advantages: true")
+    assert expand(study_from_text(text))[0].recipe.policy.whiten_advantages is True
