@@ -26,11 +26,13 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coef: float) -
     Every token pays ``kl_coef`` times its KL estimate, and the last real one also earns the score:
     equation 2 of arXiv:2203.02155 spread over tokens. The last real token is the end token where
     there is one, not the padding after it, where the code of arXiv:1909.08593 puts the score.
+    A completion without any (see `without_truncated`) earns nothing.
     """
     mask = mask.to(scores.dtype)
     rewards = -kl_coef * kl * mask if kl_coef else torch.zeros_like(mask)
-    last = mask.sum(dim=1).long() - 1  # (B,)
-    return rewards.scatter_add(1, last.unsqueeze(1), scores.unsqueeze(1))
+    lengths = mask.sum(dim=1).long()  # (B,)
+    earned = torch.where(lengths > 0, scores, 0.0)
+    return rewards.scatter_add(1, (lengths - 1).clamp(min=0).unsqueeze(1), earned.unsqueeze(1))
 
 
 def sequence_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coef: float) -> Tensor:

@@ -54,6 +54,8 @@ class Batch:
     rows: Sequence[Row]
     samples: Samples
     reference: Tensor  # (B, T)
+    kl_coef: float
+    """Price of this batch; that of the next is adapted to what was seen here."""
     metrics: Mapping[str, float]
 
 
@@ -102,9 +104,10 @@ class PolicyGradientUpdate:
         if not isinstance(self.config, GrpoConfig):  # GRPO's penalty is a term of the loss.
             kl = kl_per_token(logprobs, reference, estimator=self.config.kl_estimator)
             rewards = sequence_rewards(rewards, kl, mask, kl_coef=self.price.coef)
+        price = self.price.coef
         silent = without_signal(rollouts.grouped(rewards)).float().mean().item()
         metrics = {
-            "kl_coef": self.price.coef,
+            "kl_coef": price,
             "baseline": float("nan") if self.baseline is None else self.baseline,
             **({"silent_groups": silent} if rollouts.samples_per_prompt > 1 else {}),
             **divergence_metrics(logprobs, reference, mask),
@@ -114,7 +117,7 @@ class PolicyGradientUpdate:
         if self.config.truncated == "mask":
             mask = without_truncated(mask, rollouts.ended.to(mask.device))
         samples = Samples(logprobs, advantages, mask)
-        return Batch(batch.step, rollouts.rows, samples, reference, metrics)
+        return Batch(batch.step, rollouts.rows, samples, reference, price, metrics)
 
     def learn(self, prepared: Batch) -> dict[str, float]:
         """Take the passes over the batch, each in an order of its own."""
@@ -189,10 +192,17 @@ class PolicyGradientUpdate:
             )
             deviations.append(_deviation(logprobs, past))
             reference = batch.reference[index, :width]
-            yield self._share(logprobs, past, reference, totals).times(turn.weight)
+            share = self._share(logprobs, past, reference, totals, kl_coef=batch.kl_coef)
+            yield share.times(turn.weight)
 
     def _share(
-        self, logprobs: Tensor, past: Samples, reference: Tensor, totals: StepTotals
+        self,
+        logprobs: Tensor,
+        past: Samples,
+        reference: Tensor,
+        totals: StepTotals,
+        *,
+        kl_coef: float,
     ) -> Share:
         """Return one micro-batch's part of the loss and its metrics."""
         config = self.config
@@ -203,7 +213,7 @@ class PolicyGradientUpdate:
                     logprobs, past, weights=weights, clip_ratio=config.clip_ratio
                 )
                 loss, metrics = objective.loss, _clipped(objective, totals.tokens)
-                if self.price.coef:
+                if kl_coef:
                     divergence = kl_loss(
                         logprobs,
                         reference,
@@ -211,7 +221,7 @@ class PolicyGradientUpdate:
                         estimator=config.kl_estimator,
                         sampled=past.logprobs if config.kl_correction else None,
                     )
-                    loss = loss + self.price.coef * divergence
+                    loss = loss + kl_coef * divergence
                     metrics["kl_loss"] = divergence.detach()
                 return Share(loss, metrics)
             case RlooConfig(objective="clipped"):

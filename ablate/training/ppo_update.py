@@ -35,6 +35,7 @@ class Batch:
     step: int
     rows: Sequence[Row]
     inputs: Inputs
+    sampled: Tensor  # (B, T), 1 on all completion tokens, also those that no loss sees
     kl_coef: float
 
 
@@ -105,7 +106,7 @@ class PpoUpdate:
             inputs = replace(inputs, mask=without_truncated(mask, ended))
         elif self.config.truncated == "bootstrap":
             inputs = self._bootstrapped(inputs, rollouts.rows, ended)
-        return Batch(batch.step, rollouts.rows, inputs, self.price.coef)
+        return Batch(batch.step, rollouts.rows, inputs, mask, self.price.coef)
 
     def learn(self, prepared: Batch) -> dict[str, float]:
         """Take ``ppo_epochs`` passes over the batch, each in an order of its own."""
@@ -120,10 +121,10 @@ class PpoUpdate:
                 old = self._past(prepared, whole, indices)
                 self._minibatch([prepared.rows[i] for i in indices], old, metrics)
         self.terms.note_deviation(metrics.deviation)
-        self.price.adapt(inputs.logprobs, inputs.reference, inputs.mask)
+        self.price.adapt(inputs.logprobs, inputs.reference, prepared.sampled)
         return {
             "kl_coef": prepared.kl_coef,
-            **divergence_metrics(inputs.logprobs, inputs.reference, inputs.mask),
+            **divergence_metrics(inputs.logprobs, inputs.reference, prepared.sampled),
             **metrics.means(),
             "ratio_max_deviation": metrics.deviation,
             "trained_tokens": float(inputs.mask.sum()) * config.ppo_epochs,

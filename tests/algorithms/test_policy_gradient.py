@@ -135,6 +135,13 @@ def test_p3_completions_that_were_cut_can_be_left_out() -> None:
     assert without_truncated(mask, torch.tensor([True, False])).tolist() == [[1, 1], [0, 0]]
 
 
+def test_p3_a_completion_that_was_left_out_earns_nothing() -> None:
+    """The first row pays 0.5 * 0.2 for each token and earns 2 at its last; the second is masked."""
+    mask = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    rewards = token_rewards(torch.tensor([2.0, 7.0]), torch.full((2, 3), 0.2), mask, kl_coef=0.5)
+    torch.testing.assert_close(rewards, torch.tensor([[-0.1, 1.9, 0.0], [0.0, 0.0, 0.0]]))
+
+
 def test_gae_without_discounts_is_the_return_minus_the_value() -> None:
     rewards, values = torch.randn(3, 5), torch.randn(3, 5)
     estimate = gae(rewards, values, torch.ones(3, 5), gamma=1.0, lam=1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -197,6 +198,47 @@ def test_cut_completions_can_be_left_out_of_the_loss(toy: Toy) -> None:
     if max(ended) == 0.0:  # Nothing ended within one token, so nothing was learned.
         assert all(torch.equal(w, before[n]) for n, w in weights(workspace).items())
     assert metrics(workspace)[-1]["trained_tokens"] == pytest.approx(16 * ended[-1])
+
+
+@pytest.mark.parametrize("whitened", ["batch", "minibatch"])
+def test_ppo_can_leave_cut_completions_out_of_the_loss(toy: Toy, whitened: str) -> None:
+    fields: dict[str, Any] = {"max_new_tokens": 6, "steps": 2, "whiten_advantages": whitened}
+    lines = metrics(toy.run("policy", ppo_config(truncated="mask", **fields)))
+    assert 0.0 < lines[0]["ended_fraction"] < 1.0
+    # 16 completions were sampled, and those that were cut are not among the trained tokens.
+    assert 0 < lines[0]["trained_tokens"] < 16 * lines[0]["length_tokens"]
+
+
+def test_l8_divergence_counts_completions_that_no_loss_sees(toy: Toy) -> None:
+    """Each of the 16 completions is 0.5 nats a token away, the cut ones too."""
+    parts = ppo_parts_of(toy, truncated="mask", max_new_tokens=6)
+    loop = parts.loop
+    rollouts = loop.prompts.collect(loop.terms.model, loop.boundary, loop.config, step=0)
+    scored = Scored(0, rollouts, score(rollouts, parts.reward, loop.config))
+    batch = parts.update.prepare(scored)
+    inputs = replace(batch.inputs, reference=batch.inputs.logprobs - 0.5)
+    found = parts.update.learn(replace(batch, inputs=inputs))
+    assert 0 < inputs.mask.sum() < rollouts.tokens
+    assert found["kl_per_sequence"] == pytest.approx(0.5 * rollouts.tokens / 16, rel=1e-5)
+    assert found["kl_per_token"] == pytest.approx(0.5, rel=1e-5)
+
+
+def test_p11_a_batch_pays_the_price_that_is_logged_and_the_next_one_the_adapted(toy: Toy) -> None:
+    """At the start the KL is 0, below any target: the next price is (1 - 0.2 * 16 / 16) times 0.5.
+
+    k2 of a log-ratio of 0.5 is 0.125 at each token, so the loss without advantages is 0.0625.
+    """
+    config: Any = stages.GrpoConfig(
+        **SAMPLING, kl_coef=0.5, kl_estimator="k2", kl_target=1.0, kl_horizon=16
+    )
+    loop, update, reward = pg_update(toy, config)
+    rollouts = loop.prompts.collect(loop.terms.model, loop.boundary, config, step=0)
+    batch = update.prepare(Scored(0, rollouts, score(rollouts, reward, config)))
+    assert (batch.metrics["kl_coef"], update.price.coef) == (0.5, pytest.approx(0.4))
+    samples = batch.samples._replace(advantages=torch.zeros(16))
+    apart = replace(batch, samples=samples, reference=samples.logprobs - 0.5)
+    shares = update._shares(apart, range(16), update._totals(apart, range(16)), [])
+    assert sum(share.loss.item() for share in shares) == pytest.approx(0.0625, rel=1e-3)
 
 
 def test_a_budget_of_tokens_ends_the_stage_and_rules_the_schedule(toy: Toy) -> None:
