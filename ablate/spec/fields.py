@@ -154,8 +154,19 @@ def scorer_of(overrides: Mapping[str, object], algorithm: str) -> str | None:
     """Return what scores an algorithm's samples under these overrides, None where it has none."""
     cls: type[PolicyConfig] = ALGORITHMS[algorithm]
     if issubclass(cls, ScoredConfig):
-        chosen = overrides.get(f"{algorithm}.reward", overrides.get("policy.reward"))
-        return str(chosen or cls.scorer)
-    if overrides.get("d2po.reward_init", overrides.get("policy.reward_init")) == "sft":
-        return None if algorithm == "d2po" else getattr(cls, "scorer", None)
+        return str(_latest(overrides, algorithm, "reward") or cls.scorer)
+    if algorithm == "d2po" and _latest(overrides, algorithm, "reward_init") == "sft":
+        return None
     return getattr(cls, "scorer", None)
+
+
+def _latest(overrides: Mapping[str, object], algorithm: str, name: str) -> object:
+    """Return what an algorithm's field is set to, None where nothing sets it.
+
+    The last of the algorithm's own path and the one under ``policy`` counts, as in resolving.
+    """
+    both = (f"{algorithm}.{name}", f"policy.{name}")
+    own, shared = map(overrides.get, both)
+    if own is None or shared is None:
+        return shared if own is None else own
+    return overrides[[path for path in overrides if path in both][-1]]

@@ -12,7 +12,7 @@ from ablate.spec.grid_rules import Exclusion, check_partial_baseline, included
 from ablate.spec.overrides import merged
 from ablate.spec.problems import Place, Problem
 from ablate.spec.study import Study
-from ablate.spec.usage import uses
+from ablate.spec.usage import scorers_of, uses
 
 MAX_CELLS = 200_000
 """Largest grid: twice what the planner is tested at."""
@@ -115,6 +115,7 @@ def _merge(
             overrides.get("prompts"),
             "reward_model.dataset" in overrides,
             "sft" in overrides,
+            scorers_of(overrides),
         )
         if shape not in used:
             used[shape] = tuple(

@@ -21,7 +21,7 @@ def uses(overrides: Mapping[str, object], path: str) -> bool:
     if section == "sft":
         return not name or "sft" not in overrides
     trained = [name for name in links(str(algorithm)) if name in ALGORITHMS]
-    scorers = {scorer_of(overrides, link) for link in trained}
+    scorers = scorers_of(overrides)
     if section in ("dataset", "preferences"):
         return section == "preferences" or _reads_dataset(overrides, trained, scorers)
     if section == "prompts":
@@ -31,14 +31,21 @@ def uses(overrides: Mapping[str, object], path: str) -> bool:
     if section == "reward_evaluation":
         return bool(scorers - {None, "self"})
     if section == "policy":
-        return any(name.partition(".")[0] in ALGORITHMS[link].model_fields for link in trained)
+        readers = [*trained, "dpo"] if IMPLICIT in scorers else trained
+        return any(name.partition(".")[0] in ALGORITHMS[link].model_fields for link in readers)
     if section in ALGORITHMS:
         return section in trained or (section == "dpo" and IMPLICIT in scorers)
     return True
 
 
+def scorers_of(overrides: Mapping[str, object]) -> frozenset[str | None]:
+    """Return what scores the samples of a trained cell's algorithms, None where nothing does."""
+    names = links(str(overrides.get("algorithm")))
+    return frozenset(scorer_of(overrides, name) for name in names if name in ALGORITHMS)
+
+
 def _reads_dataset(
-    overrides: Mapping[str, object], trained: list[str], scorers: set[str | None]
+    overrides: Mapping[str, object], trained: list[str], scorers: frozenset[str | None]
 ) -> bool:
     """Return whether any link reads the cell's own data set, itself or through its reward."""
     prompts = overrides.get("prompts", "dataset") == "dataset"

@@ -72,6 +72,40 @@ def test_a_field_of_one_algorithm_drops_out_of_the_other():
     assert list(cells) == ["dpo", "ppo, kl_coef=0.1", "ppo, kl_coef=0.2"]
 
 
+def test_what_scores_decides_which_factors_a_cell_uses():
+    """PPO by a function has no reward model; GRPO's and PPO's own have two sizes each."""
+    text = HEAD.replace("ai-fine}", "ai-fine, ppo.value_init: sft}") + (
+        "grid:\n  algorithm: [ppo, grpo]\n  ppo.reward: [verifiable, reward_model]\n"
+        "  reward_model: [small, large]\n"
+    )
+    cells = cells_of(text)
+    levels = [tuple(cell.levels.values()) for cell in cells.values() if not cell.row]
+    assert sorted(levels) == [
+        ("grpo", UNUSED, "large"),
+        ("grpo", UNUSED, "small"),
+        ("ppo", "reward_model", "large"),
+        ("ppo", "reward_model", "small"),
+        ("ppo", "verifiable", UNUSED),
+    ]
+
+
+def test_a_field_of_every_policy_reaches_the_policy_behind_an_implicit_reward():
+    text = HEAD + "grid:\n  algorithm: [ppo]\n  ppo.reward: [implicit]\n  policy.beta: [0.1, 0.5]\n"
+    text = text.replace("ai-fine}", "ai-fine, ppo.value_init: sft}")
+    cells = [cell for cell in cells_of(text).values() if not cell.row]
+    assert [cell.recipe.implicit.beta for cell in cells] == [0.1, 0.5]
+
+
+def test_the_later_of_two_fields_names_the_reward():
+    text = HEAD.replace("ai-fine}", "ai-fine, ppo.reward: verifiable, ppo.value_init: sft}") + (
+        "grid:\n  algorithm: [ppo]\n  policy.reward: [reward_model]\n"
+        "  reward_model: [small, large]\n"
+    )
+    cells = [cell for cell in cells_of(text).values() if not cell.row]
+    assert [cell.recipe.policy.reward for cell in cells] == ["reward_model"] * 2
+    assert [cell.recipe.reward_model.size for cell in cells] == ["small", "large"]
+
+
 def test_a_single_level_of_an_unused_factor_is_a_dash_too():
     cells = cells_of(HEAD + "grid: {algorithm: [dpo, ppo], reward_model: [small]}\n")
     assert cells["dpo"].levels["reward_model"] == UNUSED
