@@ -136,6 +136,14 @@ def test_a_budget_ends_a_training_by_trl(toy: Toy) -> None:
     assert done.counts["reward_calls"] == 32.0 and len(metrics(done)) == 2
 
 
+def test_a_budget_that_no_step_meets_exactly_ends_with_the_step_that_passes_it(toy: Toy) -> None:
+    """16 calls a step: 24 are passed by the second, as in the native loop."""
+    budget = {"unit": "reward_calls", "amount": 24}
+    done = trained(toy, "policy", online(stages.RlooConfig, budget=budget))
+    assert done.counts["reward_calls"] == 32.0 and len(metrics(done)) == 2
+    assert any(found.startswith("budget:") for found in done.numerics["differences"])
+
+
 def test_a_training_by_trl_goes_on_from_its_checkpoint_with_the_same_bits(toy: Toy) -> None:
     """Killed after the checkpoint of its sixth step, of twelve."""
     config = dpo_config(backend="trl")

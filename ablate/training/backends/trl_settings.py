@@ -184,6 +184,8 @@ def differences(config: TrainingConfig, *, uneven: bool, several_ends: bool) -> 
             "sampling: transformers' generate and the global generator, not our sampler",
             "old log-probabilities: recomputed by TRL, never the sampler's",
         ]
+        if config.budget is not None:
+            found.append("budget: the schedule, and the longest training, go by steps")
         if several_ends:
             found.append("end tokens: only the tokenizer's own ends a completion")
     if isinstance(config, RlooConfig):
