@@ -173,9 +173,9 @@ class RewardModelConfig(TrainingConfig):
     """Weight of each of ``attributes`` in the score, in their order; empty gives each 1."""
     init: Literal["sft", "base"] = added_later("sft", neutral="sft")
     """Which of the study's models it starts from, where ``model`` names no other."""
-    members: PositiveInt = added_later(1, neutral=1)
-    """Reward models of an ensemble, which differ in their seed alone; the algorithm's ``ensemble``
-    says how their scores become one."""
+    members: Annotated[int, Field(ge=1, le=100)] = added_later(1, neutral=1)
+    """Reward models of an ensemble, at most 100, which differ in their seed alone; the algorithm's
+    ``ensemble`` says how their scores become one."""
     member: NonNegativeInt = added_later(0, neutral=0)
     """Which member of the ensemble this is, filled in by the plan."""
     size: str = "full"

@@ -54,6 +54,8 @@ RATED = {"preferences.replies": 3, "reward_model.objective": "attributes"}
             "the objective is 'bradley_terry'",
         ),
         ({"preferences.replies": 10}, "preferences.replies", "10"),
+        # A plan has a job a member: a thousand million of them would never be planned.
+        ({"reward_model.members": 10**9}, "reward_model.members", "at most 100"),
     ],
 )
 def test_what_the_data_cannot_give_is_refused(

@@ -72,11 +72,14 @@ class Look:
 
 
 def look(index: int) -> Look:
-    """Return the look of the series at ``index``; distinct up to 20 series."""
+    """Return the look of the series at ``index``.
+
+    Colour and dash are distinct up to 20 series, colour and marker up to 50.
+    """
     return Look(
         fill=FILLS[index % len(FILLS)],
         hatch=HATCHES[index % len(HATCHES)],
         line=LINES[index % len(LINES)],
         dash=DASHES[(index // len(LINES) + index) % len(DASHES)],
-        marker=MARKERS[index % len(MARKERS)],
+        marker=MARKERS[(index + index // len(MARKERS)) % len(MARKERS)],
     )
