@@ -23,6 +23,7 @@ from ablate.spec.recipes import Recipe, Start, UnresolvedError
 from ablate.spec.registry import ModelEntry, registry
 from ablate.spec.rewards import origins, reward_functions
 from ablate.spec.rules import (
+    check_members,
     check_policy,
     check_prompts,
     check_replies,
@@ -102,6 +103,7 @@ class Resolver(Maker):
             found |= self._rewarded(context, overrides, parts)
             data = found.get("reward_preferences") or found["preferences"]
             check_reward_data(found["reward_model"], data)
+            check_members(found["reward_model"], chain)
         if IMPLICIT in scorers:
             found["implicit"] = self._once(
                 self._unmatched, context, "dpo", parts["dpo"], parts["model"]

@@ -5,10 +5,13 @@ Each rule raises UnresolvedError with the path to blame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ablate.spec.backends import check_backend
 from ablate.spec.messages import one_of
 from ablate.spec.online import (
     REWARD_MODEL,
+    D2poConfig,
     OnlineConfig,
     PolicyGradientConfig,
     PpoConfig,
@@ -65,6 +68,13 @@ def _check_value_model(config: PpoConfig) -> None:
         found = f"'reward_model', but the reward is {source!r}: there is no reward model"
         message = f"{found} to start from. Set value_init: sft, policy or shared."
         raise UnresolvedError("ppo.value_init", message)
+
+
+def check_members(config: RewardModelConfig, chain: Sequence[PolicyConfig]) -> None:
+    """Check that whatever is scored by an ensemble can use all of its members."""
+    if config.members > 1 and any(isinstance(link, D2poConfig) for link in chain):
+        found = f"{config.members} members, but d2po retrains and ranks by one reward model"
+        raise UnresolvedError("reward_model.members", f"{found}. Set it to 1.")
 
 
 def check_replies(data: PreferencesConfig) -> None:

@@ -9,6 +9,7 @@ from ablate.spec.factors import UNUSED
 from ablate.spec.load import load_study, study_from_text
 from ablate.spec.names import Files
 from ablate.spec.policies import Budget
+from ablate.spec.recipes import UnresolvedError
 from ablate.spec.resolve import Resolver
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -314,3 +315,23 @@ def test_half_of_d2po_s_budget_trains_its_first_reward_model():
     recipe = Resolver(Files(), Budget(unit="preferences", amount=900.0)).recipe(base)
     assert recipe.preferences.examples == 450
     assert recipe.policy.budget == Budget(unit="preferences", amount=450.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "found"),
+    [(0.0, "the first reward model without data"), (1.0, "no label to buy")],
+)
+def test_both_halves_of_d2po_s_budget_need_something(share, found):
+    """At 0 the reward model would train on all 900 and 900 labels more would be bought."""
+    base = {"model": "tiny-instruct", "algorithm": "d2po", "dataset": "ai-fine"}
+    resolver = Resolver(Files(), Budget(unit="preferences", amount=900.0))
+    with pytest.raises(UnresolvedError, match=f"{share:g} of 900 preferences leaves {found}"):
+        resolver.recipe(base | {"d2po.initial_fraction": share})
+    fresh = resolver.recipe(base | {"d2po.initial_fraction": share, "d2po.reward_init": "sft"})
+    assert fresh.policy.budget == Budget(unit="preferences", amount=900.0)
+
+
+def test_d2po_is_refused_an_ensemble_of_which_it_would_use_one_member():
+    base = {"model": "tiny-instruct", "algorithm": "d2po", "dataset": "ai-fine"}
+    with pytest.raises(UnresolvedError, match="3 members, but d2po retrains and ranks by one"):
+        Resolver(Files()).recipe(base | {"reward_model.members": 3})
