@@ -39,9 +39,20 @@ def spent_by(run: Run, store: Store) -> dict[str, float]:
     for manifest in found.values():
         for unit in ("generated_tokens", "reward_calls"):
             total[unit] += manifest.counts.get(unit, 0.0)
-        total["seconds"] += manifest.wall_seconds
+        total["seconds"] += seconds_of(manifest)
     total["preferences"] = _labels(list(jobs.values()), found, store)
     return total
+
+
+def seconds_of(manifest: Manifest) -> float:
+    """Return the wall seconds of a job, those before the checkpoint that it resumed from included.
+
+    The wall time is of the last attempt alone, while activities are counted on from a checkpoint.
+    What a command says of its own activities is a part of ``command``.
+    """
+    timings = manifest.timings.items()
+    counted = sum(seconds for name, seconds in timings if not name.startswith("command_"))
+    return max(manifest.wall_seconds, counted)
 
 
 def _labels(jobs: list[Job], found: Mapping[str, Manifest], store: Store) -> float:
