@@ -129,10 +129,10 @@ def stage_memory(job: Job, *, device: Device = "cpu") -> StageMemory:
         return StageMemory(runtime, weights, frozen=frozen, working=_sampling(config, shape))
     lora = config.lora if isinstance(config, TrainingConfig) else None
     trained = list(_trained(config, inputs, shape))
-    taught = float(sum(_taught(one, lora) for one in trained))
-    weights = sum(_weights(one, _started(inputs, one), lora, device) for one in trained)
+    taught = float(sum(_taught(one, adapter) for one, adapter in trained))
+    weights = sum(_weights(one, _started(inputs, one), adapter, device) for one, adapter in trained)
     small = isinstance(config, TrainingConfig) and config.optimizer == "adamw_8bit"
-    update = max(_update(config, one, lora) for one in trained)
+    update = max(_update(config, one, adapter) for one, adapter in trained)
     merge = 4.0 * shape.parameters if lora is not None and device == "cpu" else 0.0
     return StageMemory(
         runtime + (PEFT_BYTES if lora is not None and device == "cpu" else 0.0),
@@ -153,22 +153,26 @@ def _started(inputs: Mapping[str, Job], shape: ModelShape) -> ModelShape:
 
 def _trained(
     config: TrainingConfig | EmbeddedModelConfig, inputs: Mapping[str, Job], shape: ModelShape
-) -> Iterator[ModelShape]:
-    """Yield the models that a stage trains: the policy, a value model, D2PO's reward model."""
-    yield shape
+) -> Iterator[tuple[ModelShape, LoraConfig | None]]:
+    """Yield the models that a stage trains: the policy, a value model, D2PO's reward model.
+
+    Each with its adapter; D2PO's reward model has none.
+    """
+    lora = config.lora if isinstance(config, TrainingConfig) else None
+    yield shape, lora
     scorer = inputs.get("reward_model")
     score = (shape_of_job(scorer) if scorer is not None else None) or shape
     if isinstance(config, PpoConfig) and config.value_init != "shared":
-        yield score if config.value_init == "reward_model" else shape
-    if isinstance(config, D2poConfig) and config.relabel_every_steps is not None:
-        yield score
+        yield (score if config.value_init == "reward_model" else shape), lora
+    if isinstance(config, D2poConfig):
+        yield score, None
 
 
 def _frozen(job: Job, inputs: Mapping[str, Job]) -> Iterator[ModelShape]:
     """Yield the models that a job only reads, beside the one it works on."""
     config = job.config
     held = [role for role in inputs if role.startswith(("reward_model", "implicit", "judge"))]
-    if isinstance(config, D2poConfig) and config.relabel_every_steps is not None:
+    if isinstance(config, D2poConfig):
         held = [role for role in held if role != "reward_model"]
     for role in held:
         if (shape := shape_of_job(inputs[role])) is not None:

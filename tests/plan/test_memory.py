@@ -13,6 +13,7 @@ from ablate.plan.job import Job
 from ablate.plan.memory import block_activations, shape_of_job, stage_memory
 from ablate.spec.shapes import ModelShape
 from ablate.spec.stages import (
+    D2poConfig,
     DpoConfig,
     EmbeddedModelConfig,
     ImportedModelConfig,
@@ -107,6 +108,18 @@ def test_ppo_holds_reference_reward_models_and_a_value_model_of_the_reward_model
     assert adapted.frozen == 4 * shallow  # the reference is the policy without its adapter
     shared = stage_memory(Job("policy", PpoConfig(value_init="shared"), tuple(inputs.items())))
     assert shared.moments == 8 * PARAMETERS
+
+
+@pytest.mark.parametrize("every", [None, 4])
+def test_d2po_trains_all_weights_of_its_reward_model_also_beside_an_adapter(every):
+    """Labels before the first step alone (None) train it too; of the reference the base serves."""
+    inputs = {"policy": sft(), "preferences": PAIRS, "reward_model": reward_model()}
+    config = D2poConfig(lora=LORA, relabel_every_steps=every)
+    found = stage_memory(Job("policy", config, tuple(inputs.items())))
+    assert found.gradients == 4 * (ADAPTERS + PARAMETERS)
+    assert found.moments == 8 * (ADAPTERS + PARAMETERS)
+    assert found.weights == 4 * (PARAMETERS + ADAPTERS + PARAMETERS)
+    assert found.frozen == 0
 
 
 def test_the_embedded_model_s_shape_is_its_configuration():
