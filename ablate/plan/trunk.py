@@ -12,6 +12,7 @@ from ablate.spec.online import (
     IMPLICIT,
     JUDGE,
     REWARD_MODEL,
+    D2poConfig,
     OnlineConfig,
     PpoConfig,
     scored_by,
@@ -99,6 +100,9 @@ class Jobs:
         if isinstance(config, PpoConfig) and config.value_init == "sft":
             if link.initial is not trunk.start:
                 inputs["value_start"] = trunk.start
+        if isinstance(config, D2poConfig) and config.reward_init == "sft":
+            if link.initial is not trunk.start:
+                inputs["reward_start"] = trunk.start
         inputs |= scorer_inputs(scored_by(config), trunk.rewards, trunk.start)
         if isinstance(config, RejectionSampling):
             role = "samples" + suffix

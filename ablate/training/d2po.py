@@ -47,8 +47,8 @@ def _first_reward(workspace: Workspace, config: D2poConfig, *, device: str) -> R
     """Return the reward model before any gold label."""
     if config.reward_init == "reward_model":
         return RewardModel(workspace.inputs["reward_model"], device=device)
-    policy = workspace.inputs["policy"] / "model"
-    loaded = new_reward_model(policy, layers=None, seed=config.seed)
+    start = workspace.inputs.get("reward_start", workspace.inputs["policy"]) / "model"
+    loaded = new_reward_model(start, layers=None, seed=config.seed)
     folder = workspace.scratch / "first-reward"
     save_model(loaded.model, loaded.tokenizer, folder / "model")
     (folder / REWARD).write_text(json.dumps({"gain": 1.0, "bias": 0.0}), encoding="utf-8")

@@ -68,3 +68,11 @@ def test_a_first_link_is_the_same_job_as_the_algorithm_alone():
 def test_the_reference_of_a_value_model_from_sft_is_named_inside_a_chain():
     jobs = jobs_of("dpo -> ppo", **{"ppo.value_init": "sft"})
     assert inputs(jobs["policy"])["value_start"] is jobs["sft"]
+
+
+def test_a_reward_model_from_sft_is_named_inside_a_chain():
+    fresh = {"d2po.reward_init": "sft"}
+    assert inputs(jobs_of("d2po", **fresh)["policy"]).keys() == {"policy", "preferences"}
+    jobs = jobs_of("dpo -> d2po", **fresh)
+    assert inputs(jobs["policy"])["policy"] is jobs["policy_0"]
+    assert inputs(jobs["policy"])["reward_start"] is jobs["sft"]

@@ -17,6 +17,7 @@ from ablate.spec.config import Config
 from ablate.spec.policies import Budget
 from ablate.spec.stages import LoraConfig
 from ablate.store.workspace import Workspace
+from ablate.training.d2po import _first_reward
 from ablate.training.experience import score
 from ablate.training.online import OnlineLoop, Scored
 from ablate.training.policy_gradient import PolicyGradientUpdate
@@ -148,6 +149,21 @@ def test_d2po_labels_more_pairs_than_a_step_has_prompts(toy: Toy) -> None:
     # The step has 8 prompts; 12 more are sampled twice, and scored twice for their margins.
     assert more.counts["reward_calls"] - fewer.counts["reward_calls"] == 12 * 2
     assert more.counts["generated_tokens"] > fewer.counts["generated_tokens"]
+
+
+def test_d2po_s_new_reward_model_starts_from_sft_also_where_the_policy_does_not(toy: Toy) -> None:
+    later = toy.artifacts["implicit"]
+    workspace = toy.workspace(
+        "policy", RANKED["d2po-fresh"], policy=later, reward_start=toy.artifacts["sft"]
+    )
+    config: Any = workspace.config
+    body = dict(_first_reward(workspace, config, device="cpu").model.named_parameters())
+    sft, trained = (
+        load_file(folder / "model" / "model.safetensors")
+        for folder in (toy.artifacts["sft"], later)
+    )
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert torch.equal(body[name], sft[name]) and not torch.equal(body[name], trained[name])
 
 
 def test_p14_the_best_and_the_worst_make_a_pair_and_ties_make_none() -> None:
