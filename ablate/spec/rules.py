@@ -25,6 +25,9 @@ from ablate.spec.registry import registry
 from ablate.spec.stages import PreferencesConfig, RewardModelConfig
 from ablate.spec.training import TrainingConfig
 
+CONTROL_CLIP = 0.2
+"""Largest change of the KL coefficient over one horizon, as `ablate.algorithms.kl` limits it."""
+
 
 def check_training(config: TrainingConfig, section: str, width: int | None) -> None:
     """Check what every training stage may get wrong; ``width`` is that of its model."""
@@ -45,6 +48,7 @@ def check_policy(config: PolicyConfig, algorithm: str) -> None:
             raise UnresolvedError(f"{algorithm}.truncated", f"{found}. Use terminal or mask.")
         if isinstance(config, PpoConfig) and config.value_init == "reward_model":
             _check_value_model(config)
+        _check_controller(config, algorithm)
 
 
 def _check_step(config: OnlineConfig, algorithm: str) -> None:
@@ -60,6 +64,15 @@ def _check_step(config: OnlineConfig, algorithm: str) -> None:
         found = f"{config.batch_size} {what} per minibatch, but a step has {units}"
         advice = f"Raise {algorithm}.rollouts_per_step or lower {algorithm}.batch_size."
         raise UnresolvedError(f"{algorithm}.batch_size", f"{found}. {advice}")
+
+
+def _check_controller(config: PolicyGradientConfig, algorithm: str) -> None:
+    """Check that one step cannot turn the price of divergence into a reward for it."""
+    largest = CONTROL_CLIP * config.rollouts_per_step
+    if config.kl_target is not None and config.kl_horizon <= largest:
+        found = f"{config.kl_horizon}; a step of {config.rollouts_per_step} rollouts could take"
+        found += f" all of the coefficient. Raise it above {largest:g}."
+        raise UnresolvedError(f"{algorithm}.kl_horizon", found)
 
 
 def _check_value_model(config: PpoConfig) -> None:

@@ -7,7 +7,9 @@ Every expected text is written by hand.
 import pytest
 from test_messages import expected, message
 
+from ablate.algorithms import kl
 from ablate.plan.cells import expand
+from ablate.spec import rules
 from ablate.spec.load import study_from_text
 
 HEAD = "study: s\nbase: {model: tiny-instruct, dataset: ai-fine}\n"
@@ -130,6 +132,14 @@ CASES = {
                                                      ^
         """,
     ),
+    "a controller that could turn the price round": (
+        "algorithm: rloo, policy.kl_target: 6.0, policy.kl_horizon: 25, policy.rollouts_per_step: 128",
+        """
+        s.yaml:4:66: cells.a.policy.kl_horizon: 25; a step of 128 rollouts could take all of the coefficient. Raise it above 25.6.
+              a: {algorithm: rloo, policy.kl_target: 6.0, policy.kl_horizon: 25, policy.rollouts_per_step: 128}
+                                                                             ^
+        """,
+    ),
     "chain with an unknown link": (
         "algorithm: rejection_sampling -> ppoo",
         """
@@ -168,3 +178,7 @@ def test_a_chain_cannot_be_matched():
 def test_a_field_of_several_algorithms_takes_what_one_of_them_takes():
     text = cell("algorithm: rloo, policy.whiten_advantages: true")
     assert expand(study_from_text(text))[0].recipe.policy.whiten_advantages is True
+
+
+def test_the_controller_s_limit_is_that_of_the_code_that_steers():
+    assert rules.CONTROL_CLIP == kl.CONTROL_CLIP
