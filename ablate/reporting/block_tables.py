@@ -181,9 +181,11 @@ def _reward_notes(found: Findings, cells: Sequence[str]) -> list[str]:
         worse = sum(row.verdict is Verdict.WORSE for row in steps)
         notes.append(f"{sentence} and {worse} one that is worse on {found.study.primary}.")
         if better == 0:
+            least = [row.detectable for row in steps if not math.isnan(row.detectable)]
+            seen = f" (detectable: {text.plain(min(least))} points or more)" if least else ""
             notes.append(
                 "No downstream effect of reward-model size was found; that is no proof of none"
-                f" (detectable: {text.plain(min(row.detectable for row in steps))} points or more)."
+                f"{seen}."
             )
     correlation = rank_correlation(
         [reward_score(found, cell, "accuracy").value for cell in cells],

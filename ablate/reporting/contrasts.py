@@ -8,10 +8,13 @@ from itertools import pairwise
 from typing import Literal
 
 from ablate.reporting.records import StudyRecord
+from ablate.spec.usage import uses
 
 Kind = Literal["baseline", "step", "algorithm", "reward_model"]
 SIZES = ("small", "medium", "large", "full")
 ALGORITHM = "algorithm"
+_SIZE_FACTORS = ("reward_model", "reward_model.size", "reward_model.layers")
+"""Factors whose levels are sizes; an objective or a number of members is none."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +72,29 @@ def _algorithms(study: StudyRecord) -> Iterator[Contrast]:
     """PPO minus DPO where the cells differ in the algorithm only.
 
     A factor that one algorithm does not use (a reward model under DPO) is no difference. On a
-    ladder, where levels add up, it is the rung that switches the algorithm.
+    ladder, where levels add up, it is the rung that switches the algorithm. A cell of an explicit
+    list names what differs from the base, so what only one cell names is a difference wherever the
+    other's algorithm has the field: DPO with an adapter is no partner of PPO without one.
     """
     for dpo in _with_level(study, "dpo"):
         for ppo in _with_level(study, "ppo"):
             if study.design == "ladder" and study.parent_of(ppo) != dpo:
                 continue
             left, right = _without(study, dpo), _without(study, ppo)
-            if all(left[name] == right[name] for name in left.keys() & right.keys()):
-                label = " · ".join({**left, **right}.values()) or ppo
-                yield Contrast("algorithm", ppo, dpo, label)
+            if any(left[name] != right[name] for name in left.keys() & right.keys()):
+                continue
+            label = " · ".join({**left, **right}.values()) or ppo
+            if study.design == "cells":
+                if _used(left.keys() - right.keys(), "ppo") or _used(
+                    right.keys() - left.keys(), "dpo"
+                ):
+                    continue
+                label = f"{dpo}, {ppo}"
+            yield Contrast("algorithm", ppo, dpo, label)
+
+
+def _used(factors: Iterable[str], algorithm: str) -> bool:
+    return any(uses({ALGORITHM: algorithm}, factor) for factor in factors)
 
 
 def _with_level(study: StudyRecord, algorithm: str) -> Iterator[str]:
@@ -93,7 +109,7 @@ def _without(study: StudyRecord, cell: str, factor: str = ALGORITHM) -> dict[str
 
 def _reward_models(study: StudyRecord) -> Iterator[Contrast]:
     """Each size of reward model against the next smaller one, everything else equal."""
-    for factor in (name for name in study.factors if name.split(".")[0] == "reward_model"):
+    for factor in (name for name in study.factors if name in _SIZE_FACTORS):
         groups: dict[frozenset[tuple[str, str]], list[str]] = {}
         for cell in study.cells:
             if factor in study.levels_of(cell):
@@ -106,6 +122,8 @@ def _reward_models(study: StudyRecord) -> Iterator[Contrast]:
 def _ordered_pairs(study: StudyRecord, factor: str, cells: Iterable[str]) -> Iterator[Contrast]:
     def size(cell: str) -> int:
         level = study.levels_of(cell)[factor]
+        if level.isdecimal():
+            return int(level)
         return SIZES.index(level) if level in SIZES else -1
 
     for small, large in pairwise(sorted(cells, key=size)):

@@ -95,6 +95,42 @@ def test_a_partial_baseline_pairs_within_equal_levels_of_the_other_factors(tmp_p
     ]
 
 
+CELLS = """study: s
+base: {model: tiny-instruct, dataset: ai-fine, reward_model.normalize: true}
+cells:
+  plain dpo: {algorithm: dpo, policy.beta: 0.2}
+  lora dpo: {algorithm: dpo, policy.lora: {rank: 4}}
+  lora ppo: {algorithm: ppo, policy.lora: {rank: 4}}
+  three: {algorithm: ppo, reward_model.members: 3}
+"""
+
+
+def test_an_adapter_that_one_listed_cell_names_is_a_difference(tmp_path: Path) -> None:
+    """Each adapter pairs with the other; the ensemble's PPO, without one, with the plain DPO.
+
+    DPO knows no reward model and PPO no beta, so neither is a difference.
+    """
+    loaded = study_from_text(CELLS)
+    study = study_record(loaded, plan_study(loaded), Store(tmp_path))
+    found = [c for c in contrasts_of(study) if c.kind == "algorithm"]
+    assert [(c.control, c.treatment) for c in found] == [
+        ("plain dpo", "three"),
+        ("lora dpo", "lora ppo"),
+    ]
+    assert found[0].label == "plain dpo, three"
+
+
+def test_only_sizes_are_steps_to_a_larger_reward_model(tmp_path: Path) -> None:
+    """Members and objectives were called sizes; layers are in the order of their numbers."""
+    head = "study: s\nbase: {model: tiny-instruct, dataset: ai-fine, algorithm: ppo}\ngrid:\n"
+    steps = []
+    for factor in ("reward_model.members: [1, 3]", "reward_model.layers: [3, 1, 2]"):
+        loaded = study_from_text(head + "  " + factor + "\n")
+        study = study_record(loaded, plan_study(loaded), Store(tmp_path))
+        steps.append([c.label for c in contrasts_of(study) if c.kind == "reward_model"])
+    assert steps == [[], ["1 → 2", "2 → 3"]]
+
+
 def test_reward_model_sizes_are_compared_from_small_to_large(reward_study: StudyRecord) -> None:
     found = [c for c in contrasts_of(reward_study) if c.kind == "reward_model"]
     assert [c.label.split(": ")[1] for c in found] == ["small → medium", "medium → large"] * 2
