@@ -212,11 +212,15 @@ class D2poUpdate(RankedUpdate):
     def _further(self, count: int, *, step: int) -> tuple[list[Pair], Tensor]:
         """Sample the next ``count`` prompts, to be labelled only; return pairs and margins."""
         loop = self.loop
-        start = (step + 1) * self.rules.rollouts_per_step // self.rules.samples_per_prompt
-        chosen = cycled(len(loop.prompts.prompts), start, count, seed=self.rules.seed)
+        each = self.rules.samples_per_prompt
+        own = self.rules.rollouts_per_step // each
+        positions = cycled(len(loop.prompts.prompts), step * own, own + count, seed=self.rules.seed)
+        before = [index for index in positions[:own] for _ in range(each)]
         two = self.rules.model_copy(update={"samples_per_prompt": 2})
         model, boundary = loop.terms.model, loop.boundary
-        rollouts = loop.prompts.sampled(model, boundary, two, chosen=chosen, step=step)
+        rollouts = loop.prompts.sampled(
+            model, boundary, two, chosen=positions[own:], step=step, before=before
+        )
         final = rollouts.grouped(self._rescored(rollouts).final)
         loop.workspace.count(generated_tokens=rollouts.tokens)
         return first_two(rollouts), final[:, 0] - final[:, 1]

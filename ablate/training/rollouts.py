@@ -83,9 +83,13 @@ class PromptSet:
         *,
         chosen: Sequence[int],
         step: int,
+        before: Sequence[int] = (),
     ) -> Rollouts:
-        """Sample ``samples_per_prompt`` completions of each chosen prompt."""
-        seen: Counter[tuple[int, ...]] = Counter()
+        """Sample ``samples_per_prompt`` completions of each chosen prompt.
+
+        ``before`` names the prompt of every completion that this step has sampled already.
+        """
+        seen = Counter(self.ids[index] for index in before)
         requests: list[Request] = []
         owners = [index for index in chosen for _ in range(config.samples_per_prompt)]
         for index in owners:

@@ -17,7 +17,7 @@ from ablate.spec.config import Config
 from ablate.spec.policies import Budget
 from ablate.spec.stages import LoraConfig
 from ablate.store.workspace import Workspace
-from ablate.training.d2po import _first_reward
+from ablate.training.d2po import D2poUpdate, Discriminator, _first_reward
 from ablate.training.experience import score
 from ablate.training.online import OnlineLoop, Scored
 from ablate.training.policy_gradient import PolicyGradientUpdate
@@ -149,6 +149,24 @@ def test_d2po_labels_more_pairs_than_a_step_has_prompts(toy: Toy) -> None:
     # The step has 8 prompts; 12 more are sampled twice, and scored twice for their margins.
     assert more.counts["reward_calls"] - fewer.counts["reward_calls"] == 12 * 2
     assert more.counts["generated_tokens"] > fewer.counts["generated_tokens"]
+
+
+def test_d2po_labels_no_pair_twice_where_prompts_come_up_again(toy: Toy) -> None:
+    """Eight prompts, all in the batch: the next eight are the same ones in another order."""
+    fields = {"prompts_examples": 8, "labels_per_round": 16, "steps": 1}
+    config: Any = RANKED["d2po-fresh"].model_copy(update=fields)
+    workspace = toy.workspace("policy", config)
+    reward = _first_reward(workspace, config, device="cpu")
+    discriminator = Discriminator(workspace, config, reward, reward)
+    bought: list[Any] = []
+    discriminator.buy = lambda pairs, margins, step: bought.extend(pairs) or {}  # type: ignore
+    loop = OnlineLoop(workspace, config)
+    update = D2poUpdate(loop, config, discriminator)
+    rollouts = loop.prompts.collect(loop.terms.model, loop.boundary, config, step=0)
+    update.prepare(Scored(0, rollouts, score(rollouts, reward, config)))
+    texts = {(a.conversation, a.text, b.text) for a, b in bought}
+    assert len({prompt for prompt, _, _ in texts}) == 8
+    assert len(bought) == 16 == len(texts)
 
 
 def test_d2po_s_new_reward_model_starts_from_sft_also_where_the_policy_does_not(toy: Toy) -> None:
