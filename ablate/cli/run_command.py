@@ -118,4 +118,5 @@ def _print_outcome(outcome: Outcome) -> None:
     if outcome.stopped:
         print(f"stopped: {outcome.stopped}. The same command goes on from here.")
     for key, failure in outcome.failures.items():
-        print(f"failed: {key}: {failure.kind}: {failure.message}. See: ablate logs {key}")
+        message = failure.message.removesuffix(".")
+        print(f"failed: {key}: {failure.kind}: {message}. See: ablate logs {key}")

@@ -50,9 +50,9 @@ class FunctionReward:
     def _checked(self, responses: Sequence[Response]) -> list[float]:
         try:
             returned = list(self.function(responses))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             culprit = self._culprit(responses)
-            found = f"raised {type(error).__name__}: {error}"
+            found = f"raised {_printable(error)}"
             raise self._failed(found, culprit) from error
         if len(returned) != len(responses):
             found = f"returned {len(returned)} scores for {len(responses)} responses"
@@ -60,7 +60,7 @@ class FunctionReward:
         scores = [_number(value) for value in returned]
         for score, value, response in zip(scores, returned, responses, strict=True):
             if not math.isfinite(score):
-                found = f"returned {value!r}; a finite number is needed"
+                found = f"returned {_short(value)}; a finite number of 32 bits is needed"
                 raise self._failed(found, response)
         return scores
 
@@ -69,7 +69,7 @@ class FunctionReward:
         for response in responses:
             try:
                 self.function([response])
-            except Exception:
+            except (Exception, SystemExit):
                 return response
         return None
 
@@ -108,8 +108,8 @@ def load_function(name: str, *, origin: str = "") -> FunctionReward:
         function = importlib.import_module(module)
         for part in attribute.split("."):
             function = getattr(function, part)
-    except Exception as error:
-        found = f"{entry.entry!r} cannot be imported: {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
+        found = f"{entry.entry!r} cannot be imported: {_printable(error)}"
         raise _unusable(name, f"{found}. Correct the package's entry point") from error
     if not callable(function):
         found = f"{entry.entry!r} is {type(function).__name__}; a function is needed"
@@ -122,11 +122,21 @@ def _unusable(name: str, problem: str) -> StageError:
 
 
 def _number(value: object) -> float:
+    """Return the value as fp32 has it, infinite where it is too large; NaN for no number."""
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        return float(torch.tensor(float(value), dtype=torch.float32))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
+def _printable(error: BaseException) -> str:
+    """Return an error as one line that cannot steer a terminal: it may quote what a model wrote."""
+    text = f"{type(error).__name__}: {error}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value if len(value) <= SHOWN else value[: SHOWN - 3] + "...")
+    text = repr(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 import pytest
 
 from ablate.data import tiny
@@ -148,12 +151,30 @@ def test_a_function_that_raises_is_named_with_the_reply_it_failed_on() -> None:
     )
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), None, "high"])
+def test_an_error_of_a_function_cannot_steer_the_terminal() -> None:
+    """A function may quote a reply, and a model may write anything: ESC, newlines, bells."""
+
+    def quotes(responses: Sequence[Response]) -> list[float]:
+        raise ValueError("\x1b[31mred\nsecond line")
+
+    with pytest.raises(StageError) as caught:
+        FunctionReward("quotes", quotes).score([reply("a")])
+    assert str(caught.value).isprintable()
+    assert r"raised ValueError: \x1b[31mred\nsecond line" in str(caught.value)
+
+
+def test_a_function_that_exits_has_raised() -> None:
+    with pytest.raises(StageError, match="raised SystemExit: 0") as caught:
+        FunctionReward("exits", lambda responses: sys.exit(0)).score([reply("a")])
+    assert caught.value.kind == "bad_data"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e39, 10**400, None, "high"])
 def test_what_is_no_finite_number_is_named_with_its_reply(number: object) -> None:
     reward = FunctionReward("odd", lambda responses: [0.0, number])  # type: ignore[list-item]
-    found = rf"reward 'odd': the function returned {number!r}; a finite .* reply 'second' to"
-    with pytest.raises(StageError, match=found) as caught:
+    with pytest.raises(StageError, match="a finite .* reply 'second' to") as caught:
         reward.score([reply("first"), reply("second")])
+    assert f"the function returned {repr(number)[:77]}" in str(caught.value)
     assert caught.value.kind == "bad_data"
 
 

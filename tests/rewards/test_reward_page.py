@@ -48,6 +48,12 @@ def test_the_pages_function_scores_what_the_page_prints(installed: Path) -> None
     assert done.stdout == BLOCKS["output"]
 
 
+def test_the_pages_project_names_its_module() -> None:
+    """The page's folder has try.py too: left to itself, setuptools refuses several modules."""
+    project = tomllib.loads(BLOCKS["pyproject.toml"])
+    assert project["tool"]["setuptools"]["py-modules"] == ["brevity"]
+
+
 def test_the_pages_study_finds_the_function_without_importing_it(installed: Path) -> None:
     (installed / "brevity.py").write_text("raise RuntimeError('imported')\n")
     done = python(installed, "-m", "ablate", "check", "brief.yaml")
