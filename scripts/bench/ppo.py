@@ -184,7 +184,9 @@ def compare(size: Size, target: Path, steps: int) -> dict[str, Any]:
         "optimizer_steps": ROLLOUTS // MINIBATCH,
         # TRL's batch counts as wide as its longest completion, which is what it computes on.
         "mean_tokens": {
-            name if name == "ours" else "theirs, padded": round(sum(counts[WARM_UP:]) / len(counts[WARM_UP:]) / ROLLOUTS, 1)
+            name if name == "ours" else "theirs, padded": round(
+                sum(counts[WARM_UP:]) / len(counts[WARM_UP:]) / ROLLOUTS, 1
+            )
             for name, counts in tokens.items()
         },
         "required": REQUIRED,
