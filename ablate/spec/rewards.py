@@ -32,7 +32,7 @@ def reward_functions() -> Mapping[str, RewardFunctionEntry]:
         origin = f"{point.dist.name}=={point.dist.version}" if point.dist else ""
         found[point.name] = RewardFunctionEntry(point.value, origin)
     own = {name: RewardFunctionEntry(e.entry, "") for name, e in registry().rewards.items()}
-    return {**found, **own}
+    return {name: entry for name, entry in {**found, **own}.items() if name not in OWN_REWARDS}
 
 
 def origins(names: Iterable[str]) -> tuple[str, ...]:

@@ -89,3 +89,12 @@ def test_a_function_that_cannot_be_loaded_is_named(
     (installed / "brevity.py").write_text(content + "\n")
     done = python(installed, "try.py")
     assert "StageError: reward 'brevity': " in done.stderr and found in done.stderr
+
+
+def test_a_package_cannot_take_the_name_of_the_reward_model(installed: Path) -> None:
+    """An entry point called reward_model gave every trained reward model another identity."""
+    points = "[ablate.rewards]\nreward_model = brevity:brevity\nbrevity = brevity:brevity\n"
+    (installed / "brevity-1.2.dist-info" / "entry_points.txt").write_text(points)
+    code = "from ablate.spec.rewards import reward_functions as f; print(sorted(f()))"
+    done = python(installed, "-c", code)
+    assert "'brevity'" in done.stdout and "'reward_model'" not in done.stdout
