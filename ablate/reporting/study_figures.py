@@ -141,7 +141,10 @@ def forest(found: Findings) -> Drawing | None:
     )
     if any(row.effect.n_seeds < 2 for row in rows):
         caption += " * one seed: the interval is over items only and claims these checkpoints only."
-    return draw_forest(rows, "forest", margin=found.study.margin, caption=caption)
+    metric = found.evidence.metric(rows[0].metric)
+    unit = "percent" if metric is None else metric.unit
+    margin = found.study.margin if unit == "percent" else 0.0
+    return draw_forest(rows, "forest", unit=unit, margin=margin, caption=caption)
 
 
 def curves_of(found: Findings, *, sampled: bool) -> list[CellCurves]:

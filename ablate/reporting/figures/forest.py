@@ -12,14 +12,16 @@ from ablate.reporting.figures.save import Drawing, canvas, rendered
 from ablate.reporting.figures.style import INK, LIGHT, VERDICT_COLOURS
 from ablate.stats.verdicts import Verdict
 
-COLUMNS = ("items", "seeds", "Δ [95 % CI], points", "adj. p", "verdict")
+COLUMNS = ("items", "seeds", "Δ [95 % CI]", "adj. p", "verdict")
 PLACES = (0.06, 0.18, 0.26, 0.62, 0.76)
 
 
-def draw_forest(rows: Sequence[EffectRow], name: str, *, margin: float, caption: str) -> Drawing:
+def draw_forest(
+    rows: Sequence[EffectRow], name: str, *, unit: str, margin: float, caption: str
+) -> Drawing:
     """Return the forest plot; thick bars are 50 % intervals, open markers decide nothing.
 
-    Expects rows of one metric and one kind, in reading order.
+    Expects rows of one metric and one kind, in reading order, and a margin of 0 for none.
     """
     title = f"Effects on {text.label(rows[0].metric)}"
     height = 1.3 + 0.34 * len(rows)
@@ -27,18 +29,19 @@ def draw_forest(rows: Sequence[EffectRow], name: str, *, margin: float, caption:
     width = 9.5 + 0.055 * max(len(row.label) for row in rows)
     with canvas(width, height) as figure:
         left, right = figure.subplots(1, 2, width_ratios=[3, 3.2])
-        _effects(left, rows, margin)
-        _numbers(right, rows)
+        _effects(left, rows, margin, unit)
+        _numbers(right, rows, unit)
         for axes in (left, right):
             axes.set_ylim(len(rows) - 0.4, -1.0)
-        return rendered(figure, name, title=title, caption=caption, alt=_alt(rows))
+        return rendered(figure, name, title=title, caption=caption, alt=_alt(rows, unit))
 
 
-def _effects(axes: Any, rows: Sequence[EffectRow], margin: float) -> None:
+def _effects(axes: Any, rows: Sequence[EffectRow], margin: float, unit: str) -> None:
     if margin > 0:
         axes.axvspan(-margin, margin, color=LIGHT, alpha=0.8, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.9)
-    reach = max([_reach(row) for row in rows] + [1.3 * margin if margin > 0 else 0.0, 0.1])
+    smallest = 0.1 if unit == "percent" else 1e-6
+    reach = max([_reach(row) for row in rows] + [1.3 * margin if margin > 0 else 0.0, smallest])
     for place, row in enumerate(rows):
         _line(axes, place, row)
     axes.set_xlim(-1.08 * reach, 1.08 * reach)
@@ -46,7 +49,9 @@ def _effects(axes: Any, rows: Sequence[EffectRow], margin: float) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("difference in points" + ("; grey: below the margin" if margin > 0 else ""))
+    measure = "points" if unit == "percent" else unit
+    band = "; grey: below the margin" if margin > 0 else ""
+    axes.set_xlabel(f"difference in {measure}{band}")
 
 
 def _reach(row: EffectRow) -> float:
@@ -66,7 +71,7 @@ def _line(axes: Any, place: int, row: EffectRow) -> None:
     axes.plot(shown.value, place, "o", color=colour, markerfacecolor=face, markersize=6)
 
 
-def _numbers(axes: Any, rows: Sequence[EffectRow]) -> None:
+def _numbers(axes: Any, rows: Sequence[EffectRow], unit: str) -> None:
     axes.set_axis_off()
     axes.set_xlim(0, 1)
     for x, title in zip(PLACES, COLUMNS, strict=True):
@@ -77,7 +82,7 @@ def _numbers(axes: Any, rows: Sequence[EffectRow]) -> None:
         cells = (
             str(shown.n_items),
             f"{row.effect.n_seeds}{one_seed}",
-            text.effect(shown),
+            text.effect(shown, unit),
             text.p_text(row.p_adjusted),
             f"{row.verdict.symbol} {row.verdict.value}",
         )
@@ -89,5 +94,5 @@ def _side(x: float) -> str:
     return "right" if x < 0.2 else "left"
 
 
-def _alt(rows: Sequence[EffectRow]) -> str:
-    return "; ".join(f"{r.label}: {text.effect(r.shown)}, {r.verdict.value}" for r in rows)
+def _alt(rows: Sequence[EffectRow], unit: str) -> str:
+    return "; ".join(f"{r.label}: {text.effect(r.shown, unit)}, {r.verdict.value}" for r in rows)
