@@ -85,10 +85,18 @@ def drain(store: Path, study: str, *, seconds: float = 30.0) -> Pending:
 def pending(store: Path, study: str) -> Pending:
     """Say what is left to send, from files alone."""
     cursor = Cursor(tracking_folder(store, study), destination(store))
-    events, error = cursor.pending(), None
-    if events and error_path(cursor).exists():
-        error = json.loads(error_path(cursor).read_text(encoding="utf-8"))
+    events = cursor.pending()
+    error = _read_error(error_path(cursor)) if events else None
     return Pending(events, without_credentials(cursor.destination), error)
+
+
+def _read_error(path: Path) -> str | None:
+    """Return why the last try stopped; None where there is nothing, or nothing whole yet."""
+    try:
+        error: str | None = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # The sink may remove or write it at this moment.
+        return None
+    return error
 
 
 def error_path(cursor: Cursor) -> Path:

@@ -94,7 +94,9 @@ class Sink:
         if error is None:
             path.unlink(missing_ok=True)
         else:
-            path.write_text(json.dumps(error), encoding="utf-8")
+            partial = path.with_suffix(".error.partial")
+            partial.write_text(json.dumps(error), encoding="utf-8")
+            os.replace(partial, path)
         return error
 
 

@@ -18,10 +18,11 @@ import pytest
 from mlflow import MlflowClient
 
 from ablate.tracking.events import Event, RunFinished
-from ablate.tracking.outbox import Outbox, tracking_folder
+from ablate.tracking.outbox import Cursor, Outbox, tracking_folder
 from ablate.tracking.process import (
     destination,
     drain,
+    error_path,
     pending,
     start_sink,
     without_credentials,
@@ -203,6 +204,14 @@ def test_a_sink_with_nothing_to_send_is_not_waited_for(store: Path) -> None:
     sink = start_sink(store, "s")
     assert sink.close(seconds=PATIENCE_SECONDS).events == 0
     assert sink.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("torn", ["", '"half'])
+def test_a_reason_that_is_just_being_written_is_no_reason_yet(store: Path, torn: str) -> None:
+    tell(store, started(0))
+    cursor = Cursor(tracking_folder(store, "s"), destination(store))
+    error_path(cursor).write_text(torn, encoding="utf-8")
+    assert (pending(store, "s").events, pending(store, "s").error) == (1, None)
 
 
 def test_nothing_pending_starts_no_process(store: Path) -> None:
