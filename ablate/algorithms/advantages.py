@@ -30,8 +30,9 @@ def gae(
     """Estimate advantages and returns, each (B, T): equations 11, 12 and 16 of arXiv:1506.02438.
 
     ``values[:, t]`` is the value of the state before token t. ``mask`` is 1 on real tokens, which
-    come first. The state after the last real token is terminal and worth 0, also for a completion
-    that was cut: what that costs is the score's business, there is no bootstrapping.
+    come first. The state after the last real token is worth ``bootstrap``, (B,), where completions
+    were cut; without it that state is terminal and worth 0, and what a cut costs is the score's
+    business.
     """
     mask = mask.to(rewards.dtype)
     values = values * mask

@@ -77,11 +77,6 @@ def template_for(boundary: Boundary) -> JudgeTemplate:
     )
 
 
-def judge_messages(response: Response, template: JudgeTemplate = RATING) -> Messages:
-    """Return the conversation that asks for a verdict on a response."""
-    return template.messages(response)
-
-
 def judge_examples(pair: Pair, template: JudgeTemplate) -> tuple[Demonstration, Demonstration]:
     """Return how to judge both replies of a pair: the best verdict for the chosen, else the worst.
 

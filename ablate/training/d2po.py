@@ -21,9 +21,8 @@ from ablate.spec.stages import D2poConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import autocast
 from ablate.training.experience import Scores, score
-from ablate.training.learner import Learner, Share
+from ablate.training.learner import Learner, Share, settings_of
 from ablate.training.online import OnlineLoop, Scored
-from ablate.training.optimizers import OptimizerSettings
 from ablate.training.order import chunks, cycled, turns
 from ablate.training.ranked import RankedPairs, RankedUpdate, extremes
 from ablate.training.rollouts import Rollouts
@@ -77,17 +76,7 @@ class Discriminator:
         # All weights, also where the policy trains an adapter: the reward model is a small one.
         self.trainable = Trainable(loaded, None, seed=config.seed)
         rate = LearningRate(config.reward_learning_rate, "constant", 0.0, 1)
-        self.learner = Learner(
-            self.trainable,
-            OptimizerSettings(
-                rate,
-                config.adam_beta1,
-                config.adam_beta2,
-                config.adam_epsilon,
-                config.weight_decay,
-                config.max_grad_norm,
-            ),
-        )
+        self.learner = Learner(self.trainable, replace(settings_of(config, 1), rate=rate))
         self.labels: list[tuple[Row, Row]] = []
         """Chosen and rejected row of every pair that gold told apart."""
 

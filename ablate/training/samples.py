@@ -19,7 +19,10 @@ from ablate.training.rollouts import Rollouts, read_prompts
 
 SAMPLES = "samples.jsonl"
 PROMPTS_AT_ONCE = 64
-"""Prompts between two checkpoints."""
+"""Prompts that are sampled together."""
+CHECKPOINTS = 20
+"""Checkpoints of a pass over the prompts. Each holds all samples so far, so it is their number that
+must be bounded, not the prompts between two of them."""
 
 
 class Sample(NamedTuple):
@@ -45,6 +48,7 @@ def run(workspace: Workspace) -> None:
     state = workspace.load_checkpoint() or {"lines": [], "prompts": 0}
     lines: list[str] = state["lines"]
     done, total = int(state["prompts"]), len(prompts.prompts)
+    saved, apart = done, max(PROMPTS_AT_ONCE, total // CHECKPOINTS)
     while not _enough(workspace, done, total):
         # Only a budget can ask for more than one pass; another step draws other completions.
         step, first = divmod(done, total)
@@ -58,8 +62,9 @@ def run(workspace: Workspace) -> None:
         lines += _lines(rollouts, scores, first=done)
         workspace.count(generated_tokens=rollouts.tokens, reward_calls=reward.calls - before)
         done += len(chosen)
-        if not _enough(workspace, done, total):
+        if done - saved >= apart and not _enough(workspace, done, total):
             workspace.save_checkpoint({"lines": lines, "prompts": done})
+            saved = done
         workspace.progress(min(done, total), total)
     (workspace.output / SAMPLES).write_text("".join(lines), encoding="utf-8")
     write_summary(workspace, prompts=done, samples=len(lines))

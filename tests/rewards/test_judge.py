@@ -18,7 +18,6 @@ from ablate.rewards.judge import (
     JudgeReward,
     JudgeTemplate,
     judge_examples,
-    judge_messages,
     template_for,
 )
 from ablate.rewards.responses import Response
@@ -51,11 +50,11 @@ def test_a_rating_is_expected_on_its_own_scale_and_normalized_to_one(tmp_path: P
 
 
 def test_a_judge_reads_prompt_and_reply(tmp_path: Path) -> None:
-    assert judge_messages(RESPONSE, YES_NO) == user(
+    assert YES_NO.messages(RESPONSE) == user(
         "question : say owl 3 times , owl owl owl , is that right ?"
     )
     turns = ({"role": "user", "content": "hi {reply}"}, {"role": "assistant", "content": "ho"})
-    text = judge_messages(Response((*turns, *user("and ?")), "no {prompt}", True))[0]["content"]
+    text = RATING.messages(Response((*turns, *user("and ?")), "no {prompt}", True))[0]["content"]
     assert "user: hi {reply}\n\nassistant: ho\n\nuser: and ?\n" in text
     assert "### Reply\nno {prompt}\n" in text  # Braces of a text are text.
 

@@ -13,7 +13,7 @@ from ablate.reporting.figures.style import INK, LIGHT, VERDICT_COLOURS
 from ablate.stats.verdicts import Verdict
 
 COLUMNS = ("items", "seeds", "Δ [95 % CI]", "adj. p", "verdict")
-PLACES = (0.06, 0.18, 0.26, 0.62, 0.76)
+PLACES = (0.06, 0.18, 0.24, 0.66, 0.8)
 
 
 def draw_forest(
