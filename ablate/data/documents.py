@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from ablate.data.columns import MalformedRow, text
-from ablate.data.files import bad_row, read_rows, resolve
-from ablate.data.hh import NAME as HH_HARMLESS
-from ablate.data.hh import hh_documents
+from ablate.data.converters.hh import NAME as HH_HARMLESS
+from ablate.data.converters.hh import hh_documents
+from ablate.data.reading.columns import MalformedRow, text
+from ablate.data.reading.files import bad_row, read_rows, resolve
 from ablate.data.records import Document, user
 from ablate.data.tiny.catalogue import WORLD
 from ablate.data.tiny.sets import documents

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from ablate.data.files import resolve
-from ablate.data.hh import NAME as HH_HARMLESS
-from ablate.data.hh import read_hh
-from ablate.data.preference_rows import read_preference_rows
+from ablate.data.converters.hh import NAME as HH_HARMLESS
+from ablate.data.converters.hh import read_hh
+from ablate.data.reading.files import resolve
+from ablate.data.reading.preference_rows import read_preference_rows
 from ablate.data.records import Judged, Pair, Ranking, RatedReply
 from ablate.data.sampling import subsample
 from ablate.data.tiny.catalogue import WORLD

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ablate.data.columns import MalformedRow, answer, conversation
-from ablate.data.files import bad_row, read_rows, resolve
-from ablate.data.hh import NAME as HH_HARMLESS
-from ablate.data.hh import read_hh
+from ablate.data.converters.hh import NAME as HH_HARMLESS
+from ablate.data.converters.hh import read_hh
+from ablate.data.reading.columns import MalformedRow, answer, conversation
+from ablate.data.reading.files import bad_row, read_rows, resolve
 from ablate.data.records import Prompt
 from ablate.data.sampling import subsample
 from ablate.data.tiny.sets import PROMPT_EXAMPLES, PROMPT_WEIGHTS, prompts

@@ -30,6 +30,12 @@ class Pair:
     """Name of the generated world whose gold reward applies; None for real data."""
     margin: float | None = None
     """How much better the labeller found the chosen reply, in the labeller's unit; None: unsaid."""
+    source: str = ""
+    """The data set that the row comes from; empty in generated worlds, where the id says it."""
+    chosen_score: float | None = None
+    """What the source's own labels give the chosen reply, higher is better; None: unsaid."""
+    rejected_score: float | None = None
+    """The same for the rejected reply. A well-made set never has it above the chosen one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ class Ranking:
     """Two at least."""
     category: str | None = None
     world: str | None = None
+    """As in `Pair`."""
+    source: str = ""
     """As in `Pair`."""
 
 
@@ -57,6 +65,23 @@ class RatedReply:
     category: str | None = None
     world: str | None = None
     """As in `Pair`."""
+    source: str = ""
+    """As in `Pair`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """One reply of the assistant and whether it was liked: a thumb up or down, unpaired."""
+
+    id: str
+    prompt: Messages
+    reply: str
+    liked: bool
+    category: str | None = None
+    world: str | None = None
+    """As in `Pair`."""
+    source: str = ""
+    """As in `Pair`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +91,30 @@ class Judged:
     pair: Pair | None = None
     ranking: Ranking | None = None
     rated: tuple[RatedReply, ...] = ()
+    feedback: Feedback | None = None
 
     @property
     def labels(self) -> int:
-        """Return the preferences it took: K - 1 for K ranked replies, else 1 a pair, else ratings.
+        """Return the preferences it took: K - 1 for K ranked replies, else 1 a pair or thumb.
 
         K - 1 choices (the best of all, the best of the rest, ...) make a ranking, and a pair from a
-        ranking comes with it.
+        ranking comes with it. Ratings alone count one each.
         """
         if self.ranking is not None:
             return len(self.ranking.replies) - 1
-        return 1 if self.pair is not None else len(self.rated)
+        if self.pair is not None or self.feedback is not None:
+            return 1
+        return len(self.rated)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A row that teaches nothing, and why; it is counted and named, never lost."""
+
+    row: int
+    """Number in its file, from 1; of a row made from several, the first one's."""
+    reason: str
+    """A word for counting, such as ``empty_chosen``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +124,9 @@ class Demonstration:
     prompt: Messages
     completion: str
     category: str | None = None
+    id: str = ""
+    source: str = ""
+    """As in `Pair`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +140,8 @@ class Prompt:
     """As in `Pair`."""
     target: str | None = None
     """The answer that a reward function looks for; None where none is known."""
+    source: str = ""
+    """As in `Pair`."""
 
 
 @dataclass(frozen=True, slots=True)

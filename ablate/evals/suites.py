@@ -8,10 +8,10 @@ from itertools import chain, groupby, islice, zip_longest
 from pathlib import Path
 
 from ablate.data import tiny
+from ablate.data.converters.hh import read_hh
 from ablate.data.documents import load_documents
-from ablate.data.files import read_rows
 from ablate.data.gold import gold_scorer
-from ablate.data.hh import read_hh
+from ablate.data.reading.files import read_rows
 from ablate.data.records import Document, Messages
 from ablate.errors import StudyError, SurroundingsError, unknown_choice
 from ablate.evals import real_chat

@@ -10,11 +10,11 @@ import pyarrow  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
-from ablate.data import files
+from ablate.data.reading import files
 from ablate.data.demonstrations import load_demonstrations
-from ablate.data.files import read_rows
 from ablate.data.preferences import read_preference_file
 from ablate.data.prompts import load_prompts
+from ablate.data.reading.files import read_rows
 from ablate.errors import StageError, SurroundingsError
 
 ROWS = [

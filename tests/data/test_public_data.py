@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ablate.data.converters.hh import alternating, hh_documents, part_of, read_hh, turns
 from ablate.data.demonstrations import load_demonstrations
 from ablate.data.documents import load_documents, read_gsm8k, read_xstest
-from ablate.data.hh import alternating, hh_documents, part_of, read_hh, turns
 from ablate.data.preferences import load_evaluation_pairs, load_pairs
 from ablate.data.prompts import load_prompts
 from ablate.data.records import Messages, user

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ablate.data.preference_rows import read_preference_rows
 from ablate.data.preferences import read_pairs, read_rankings, read_rated_replies, run
+from ablate.data.reading.preference_rows import read_preference_rows
 from ablate.data.records import Judged
 from ablate.data.streams import Draws
 from ablate.data.tiny.catalogue import TaskSampler, evenly

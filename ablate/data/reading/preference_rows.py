@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablate.data.columns import Conversation, MalformedRow, conversation, drop_reason, reply
-from ablate.data.files import bad_row, read_rows
+from ablate.data.reading.columns import Conversation, MalformedRow, conversation, drop_reason, reply
+from ablate.data.reading.files import bad_row, read_rows
 from ablate.data.records import Judged, Pair, Ranking, RatedReply
 
 

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from ablate.data.columns import Conversation, MalformedRow, drop_reason, text
-from ablate.data.files import bad_row, read_rows
+from ablate.data.reading.columns import Conversation, MalformedRow, drop_reason, text
+from ablate.data.reading.files import bad_row, read_rows
 from ablate.data.records import Document, Messages, Pair
 
 NAME = "hh-harmless"

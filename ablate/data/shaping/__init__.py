@@ -1,0 +1,1 @@
+"""What is kept of a data set: filters, slices, caps and mixtures."""
