@@ -124,11 +124,14 @@ def read_preference_file(path: Path) -> tuple[list[Pair], Counter[str]]:
 
 
 def write_pairs(pairs: Sequence[Pair], folder: Path) -> None:
-    """Write the pairs as JSON lines; a margin that nobody gave is left out."""
-    records = (asdict(pair) for pair in pairs)
+    """Write the pairs as JSON lines; what nobody said (margin, scores, source) is left out."""
+    unsaid = {"margin": None, "chosen_score": None, "rejected_score": None, "source": ""}
     _write_lines(
         folder / PAIRS,
-        ({k: v for k, v in r.items() if k != "margin" or v is not None} for r in records),
+        (
+            {k: v for k, v in asdict(pair).items() if k not in unsaid or v != unsaid[k]}
+            for pair in pairs
+        ),
     )
 
 
