@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ablate.data.streams import generator
 from ablate.errors import StageError
@@ -21,11 +22,24 @@ def subsample(items: Sequence[T], examples: int | None, *, seed: int, name: str)
     """
     if examples is None:
         return list(items)
-    if examples > len(items):
+    checked_examples(examples, len(items), name)
+    return [items[index] for index in drawn(len(items), examples, seed=seed).tolist()]
+
+
+def drawn(available: int, size: int, *, seed: int, purpose: str = "subsample") -> NDArray[np.intp]:
+    """Return the sorted indices of ``size`` of the rows, or of all where there are fewer.
+
+    The rows with the smallest uniforms are taken, so a smaller draw is part of a larger one.
+    """
+    order = np.argsort(generator(seed, purpose).random(available), kind="stable")
+    return np.sort(order[:size])
+
+
+def checked_examples(examples: int, available: int, name: str) -> None:
+    """Raise StageError where more rows are asked for than there are."""
+    if examples > available:
         raise StageError(
-            f"data set {name!r}: examples is {examples}; at most {len(items)} are usable. "
+            f"data set {name!r}: examples is {examples}; at most {available} are usable. "
             "Ask for fewer.",
             kind="bad_data",
         )
-    order = np.argsort(generator(seed, "subsample").random(len(items)), kind="stable")
-    return [items[index] for index in sorted(order[:examples].tolist())]
