@@ -9,6 +9,7 @@ padding token never decides anything, because many tokenizers pad with the end t
 from __future__ import annotations
 
 import hashlib
+import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 from ablate.errors import SurroundingsError
 
 Messages = Sequence[Mapping[str, str]]
+_DECIDING = ("model", "normalizer", "pre_tokenizer", "added_tokens")
+"""What of a fast tokenizer decides the ids of a text without special tokens around it."""
 
 
 class Row(NamedTuple):
@@ -71,6 +74,48 @@ class Boundary:
         """
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return (*encoded["input_ids"], self.end_id)
+
+    def many_prompt_ids(self, conversations: Sequence[Messages]) -> list[tuple[int, ...]]:
+        """Return what `prompt_ids` does of each conversation, several at once.
+
+        Raises ValueError for an empty conversation, as that does.
+        """
+        if not all(conversations):
+            raise ValueError("a prompt needs a message")
+        if not conversations:
+            return []
+        found = self.tokenizer.apply_chat_template(
+            [[dict(message) for message in messages] for messages in conversations],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+        )
+        return [tuple(ids) for ids in found]
+
+    def many_completion_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return what `completion_ids` does of each text, several at once."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
+        return [(*ids, self.end_id) for ids in encoded["input_ids"]]
+
+    @property
+    def vocabulary(self) -> int:
+        """Return the number that every token id is below."""
+        return 1 + max(int(token) for token in self.tokenizer.get_vocab().values())
+
+    def identity(self) -> str:
+        """Return a hash of what decides ids: template, vocabulary, merges, special tokens."""
+        said: dict[str, Any] = {"template": self.tokenizer.chat_template, "end": self.end_id}
+        said["special"] = {k: str(v) for k, v in self.tokenizer.special_tokens_map.items()}
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            said["vocabulary"] = self.tokenizer.get_vocab()
+        else:  # Without what is set in use and changes no id here: truncation and padding.
+            whole = json.loads(backend.to_str())
+            said |= {name: whole[name] for name in _DECIDING}
+        text = json.dumps(said, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def text(self, completion: Sequence[int]) -> str:
         """Return the reply's text without its end token; other special tokens stay visible."""

@@ -51,18 +51,10 @@ def _in_package(distribution: str) -> Path:
 
 def load_gguf(path: Path) -> tuple[Any, Any]:
     """Return model and tokenizer of a GGUF file, weights in fp32."""
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    tokenizer = gguf_tokenizer(path)
     model = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32
     )
-    if _pre_tokenizer_name(path) in _SINGLE_DIGITS:
-        # transformers builds GPT-2's pre-tokenizer for every BPE file.
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Digits(individual_digits=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False),
-            ]
-        )
     # transformers has dequantized the weights but still refuses to save a "quantized" model.
     for name in ("quantization_config", "_pre_quantization_dtype", "_model_name_or_path"):
         if hasattr(model.config, name):
@@ -71,6 +63,20 @@ def load_gguf(path: Path) -> tuple[Any, Any]:
         if hasattr(model, name):
             delattr(model, name)
     return model, tokenizer
+
+
+def gguf_tokenizer(path: Path) -> Any:
+    """Return the tokenizer of a GGUF file; its weights are not read."""
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    if _pre_tokenizer_name(path) in _SINGLE_DIGITS:
+        # transformers builds GPT-2's pre-tokenizer for every BPE file.
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
+        )
+    return tokenizer
 
 
 def _pre_tokenizer_name(path: Path) -> str | None:
