@@ -13,16 +13,21 @@ ENTRY_POINTS: Mapping[str, str] = {
     "model": "ablate.training.base:run",
     "sft": "ablate.training.sft:run",
     "preferences": "ablate.data.preferences:run",
+    "demonstrations": "ablate.data.demonstrations:run",
+    "prompts": "ablate.data.prompts:run",
+    "tokens": "ablate.training.tokens:run",
+    "contamination": "ablate.data.contamination:run",
     "reference": "ablate.training.reference:run",
     "reward_model": "ablate.training.reward_model:run",
     "samples": "ablate.training.samples:run",
+    "labels": "ablate.training.labels:run",
     "policy": "ablate.training.policy:run",
     "evaluation": "ablate.evals.policy:run",
     "reward_evaluation": "ablate.evals.reward:run",
 }
 """``module:function`` of every stage, imported only inside the process of a job."""
 
-WITHOUT_DEVICE = frozenset({"preferences"})
+WITHOUT_DEVICE = frozenset({"preferences", "demonstrations", "prompts", "tokens", "contamination"})
 """Stages that never ask for an accelerator."""
 
 LIBRARIES = (

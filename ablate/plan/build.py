@@ -6,21 +6,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.plan.cells import Cell, expand
+from ablate.plan.data_jobs import data_of
 from ablate.plan.job import Job
 from ablate.plan.size import job_size
 from ablate.plan.trunk import Jobs, Trunk, new_trunk
 from ablate.spec.load import LoadedStudy
 
 PRIORITY = {
+    "demonstrations": 0,
     "preferences": 0,
+    "prompts": 0,
     "model": 1,
-    "sft": 2,
-    "reward_model": 3,
-    "evaluation": 4,
-    "reward_evaluation": 5,
-    "reference": 6,
-    "samples": 7,
-    "policy": 8,
+    "tokens": 2,
+    "contamination": 2,
+    "sft": 3,
+    "reward_model": 4,
+    "evaluation": 5,
+    "reward_evaluation": 6,
+    "reference": 7,
+    "samples": 8,
+    "labels": 8,
+    "policy": 9,
 }
 """Preparation first, then what many jobs wait for, then what completes a row, then training."""
 
@@ -73,7 +79,8 @@ class _Builder:
         if cell.start != "base":
             inputs["reference"] = trunk.start
         jobs["evaluation"] = self._jobs.job("evaluation", recipe.evaluation, inputs, seed)
-        return jobs
+        tokens = {f"tokens_{n}": job for n, job in enumerate(_tokens(jobs.values()))}
+        return jobs | tokens | self._jobs.data.contamination(recipe.evaluation, data_of(jobs))
 
     def _trunk(self, cell: Cell, seed: int) -> Trunk:
         key = (*cell.recipe.trunk_identity(), cell.start, seed)
@@ -98,6 +105,12 @@ def plan_study(loaded: LoadedStudy) -> Plan:
     study = loaded.study
     cells = expand(loaded)
     return build_plan(study.study, cells, seeds=range(study.seeds.n), vary=study.seeds.vary)
+
+
+def _tokens(jobs: Iterable[Job]) -> list[Job]:
+    """Return the token jobs that some jobs read, each once."""
+    inputs = (upstream for job in jobs for role, upstream in job.inputs if role == "tokens")
+    return list(dict.fromkeys(inputs))
 
 
 def _ordered_jobs(runs: Sequence[Run]) -> tuple[Job, ...]:

@@ -22,6 +22,11 @@ BUILT_IN_SECONDS_PER_UNIT = {
     "model": 1.3e-3,
     "sft": 1.2e-3,
     "preferences": 2e-4,
+    "demonstrations": 2e-4,
+    "prompts": 2e-4,
+    "tokens": 2e-4,
+    "contamination": 2e-4,
+    "labels": 6e-4,
     "reference": 1e-3,
     "reward_model": 1.2e-3,
     "samples": 6e-4,
@@ -31,6 +36,9 @@ BUILT_IN_SECONDS_PER_UNIT = {
     "reward_evaluation": 3e-3,
 }
 """Seconds per unit of `job_size` for the embedded model on one core of a 2-core AVX2 machine."""
+
+WITHOUT_WEIGHTS = frozenset({"preferences", "demonstrations", "prompts", "tokens", "contamination"})
+"""Stages that never load a model's weights."""
 
 MOST_SIMULATED = 20_000
 """Jobs whose schedule is simulated; more would take seconds."""
@@ -122,6 +130,8 @@ def _jobs(n: int) -> str:
 
 def _relative_cost(job: Job) -> float:
     """Return how much dearer the job's base model is than the one of the built-in rates."""
+    if job.stage in WITHOUT_WEIGHTS:
+        return 1.0
     return max(1.0, parameters_of(job) / EMBEDDED_PARAMETERS)
 
 

@@ -22,6 +22,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
 from ablate.plan.job import Job
+from ablate.spec.data import LabelsConfig
 from ablate.spec.online import (
     D2poConfig,
     OnlineConfig,
@@ -118,7 +119,7 @@ def stage_memory(job: Job, *, device: Device = "cpu") -> StageMemory:
     """Return the parts of a job's peak on one device; of a GPU the device's memory alone."""
     shape = shape_of_job(job)
     runtime = RUNTIME_BYTES if device == "cpu" else 0.0
-    if shape is None:
+    if shape is None or job.stage == "tokens":
         return StageMemory(runtime)
     config, inputs = job.config, dict(job.inputs)
     frozen = sum(_held(other, device) for other in _frozen(job, inputs))
@@ -280,6 +281,8 @@ def _sampling(config: Any, shape: ModelShape) -> float:
         wanted = config.normalization_prompts if config.normalize else 0
     elif isinstance(config, SamplesConfig):
         wanted = 1024
+    elif isinstance(config, LabelsConfig):
+        wanted = 1024 if config.generations == "on_policy" else 0
     elif isinstance(config, OnlineConfig) and not isinstance(config, RejectionSamplingConfig):
         wanted = config.rollouts_per_step
     if not wanted and isinstance(config, TrainingConfig | EmbeddedModelConfig):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ablate.plan.job import Job
+from ablate.spec.data import DemonstrationsConfig, LabelsConfig, PromptsConfig
 from ablate.spec.offline import OfflineConfig
 from ablate.spec.online import OnlineConfig, PpoConfig, RejectionSamplingConfig, RoundsConfig
 from ablate.spec.stages import (
@@ -43,8 +44,13 @@ def job_size(job: Job) -> float:
             return float(config.examples)
         case EvaluationConfig():
             return float((config.limit or 100) * (1 + config.samples))
+        case DemonstrationsConfig() | PromptsConfig():
+            return float(_examples(config))
+        case LabelsConfig():
+            sampled = config.samples_per_prompt if config.generations == "on_policy" else 0
+            return float(_upstream_examples(job) * (2 + sampled))
         case PreferencesConfig():
-            return float((config.examples or UNKNOWN_EXAMPLES) * config.replies / 2)
+            return float(_examples(config) * config.replies / 2)
         case RewardEvaluationConfig():
             return float(config.examples)
         case _:
@@ -69,7 +75,11 @@ def _passes(config: OnlineConfig) -> float:
 
 def _upstream_examples(job: Job) -> int:
     data = _upstream_data(job)
-    return (data.examples if data is not None else None) or UNKNOWN_EXAMPLES
+    return UNKNOWN_EXAMPLES if data is None else _examples(data)
+
+
+def _examples(data: PreferencesConfig | DemonstrationsConfig | PromptsConfig) -> int:
+    return data.examples or data.cap or UNKNOWN_EXAMPLES
 
 
 def _replies(config: RewardModelConfig, job: Job) -> int:
@@ -79,5 +89,8 @@ def _replies(config: RewardModelConfig, job: Job) -> int:
 
 
 def _upstream_data(job: Job) -> PreferencesConfig | None:
-    found = (upstream.config for _, upstream in job.inputs)
-    return next((config for config in found if isinstance(config, PreferencesConfig)), None)
+    for _, upstream in job.inputs:
+        if isinstance(upstream.config, PreferencesConfig):
+            return upstream.config
+    labels = (up for _, up in job.inputs if isinstance(up.config, LabelsConfig))
+    return next((found for up in labels if (found := _upstream_data(up)) is not None), None)

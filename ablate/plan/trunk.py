@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from ablate.plan.cells import Cell
+from ablate.plan.data_jobs import DataJobs
 from ablate.plan.job import Job
 from ablate.spec.config import Config
+from ablate.spec.offline import OfflineConfig
 from ablate.spec.online import (
     IMPLICIT,
     JUDGE,
@@ -22,7 +25,8 @@ from ablate.spec.policies import PolicyConfig
 from ablate.spec.recipes import Recipe
 from ablate.spec.stages import ReferenceConfig, RewardModelConfig, SamplesConfig
 
-SEEDED_AS = {"samples": "policy"}
+C = TypeVar("C", bound=Config)
+SEEDED_AS = {"samples": "policy", "labels": "policy"}
 """Stages that get the seed where another one does."""
 
 
@@ -36,6 +40,11 @@ class Trunk:
     rewards: Mapping[str, Job]
     """What scores completions, by role: reward models, or an implicit reward's two policies."""
 
+    @property
+    def pairs(self) -> Job:
+        """The pairs that algorithms learn from: labelled anew, or the data set's own."""
+        return self.jobs.get("labels") or self.jobs["preferences"]
+
 
 class Jobs:
     """Builds each distinct job once: equal configuration objects and inputs give one object."""
@@ -43,6 +52,7 @@ class Jobs:
     def __init__(self, vary: Iterable[str]) -> None:
         """Remember which stages the seed reaches."""
         self.vary = frozenset(vary)
+        self.data = DataJobs()
         self._jobs: dict[tuple[object, ...], Job] = {}
         self._seeded: dict[tuple[int, int], Config] = {}
         self._derived: dict[tuple[object, ...], Config] = {}
@@ -50,14 +60,18 @@ class Jobs:
 
     def job(self, stage: str, config: Config, inputs: Mapping[str, Job], seed: int) -> Job:
         """Return the job of a stage; the seed reaches the stages that vary."""
-        varies = SEEDED_AS.get(stage, stage) in self.vary
-        used = self._with_seed(config, seed) if varies else config
+        used = self.seeded(stage, config, seed)
         key = (stage, id(used), *inputs, *map(id, inputs.values()))
         found = self._jobs.get(key)
         if found is None:
             self._kept.append(used)
             found = self._jobs[key] = Job(stage, used, tuple(sorted(inputs.items())))
         return found
+
+    def seeded(self, stage: str, config: C, seed: int) -> C:
+        """Return the configuration with the seed, where the stage varies."""
+        varies = SEEDED_AS.get(stage, stage) in self.vary
+        return cast(C, self._with_seed(config, seed)) if varies else config
 
     def chain(self, recipe: Recipe, trunk: Trunk, seed: int) -> dict[str, Job]:
         """Return the jobs of every link by role; the last link is ``policy``."""
@@ -77,8 +91,9 @@ class Jobs:
         key = ("reference", config.max_length)
         if key not in self._derived:
             self._derived[key] = ReferenceConfig(max_length=config.max_length)
-        inputs = {"policy": model, "preferences": data}
-        return self.job("reference", self._derived[key], inputs, seed)
+        made = self._derived[key]
+        inputs = self.data.tokenized(made, model, {"preferences": data})
+        return self.job("reference", made, {"policy": model, **inputs}, seed)
 
     def _inputs(
         self, link: _Link, trunk: Trunk, jobs: dict[str, Job], suffix: str, seed: int
@@ -87,8 +102,15 @@ class Jobs:
         config = link.config
         inputs = {"policy": link.initial}
         reads_prompts = isinstance(config, OnlineConfig) and config.prompts == "dataset"
-        if config.reads_pairs or reads_prompts:
+        if config.reads_pairs:
+            inputs["preferences"] = trunk.pairs
+        elif reads_prompts:
             inputs["preferences"] = trunk.jobs["preferences"]
+        if isinstance(config, OfflineConfig):
+            inputs |= self.data.tokenized(config, link.initial, inputs)
+        if isinstance(config, OnlineConfig) and not reads_prompts:
+            made = self.seeded("policy", config, seed)
+            jobs["prompts" + suffix] = inputs["prompts"] = self.data.prompts(made)
         if config.reads_reference:
             role = "reference" + suffix
             jobs[role] = self.reference(config, link.reference, inputs["preferences"], seed)
@@ -159,7 +181,10 @@ def new_trunk(jobs: Jobs, cell: Cell, seed: int) -> Trunk:
     made: dict[str, Job] = {"model": jobs.job("model", recipe.model, {}, seed)}
     start = made["model"]
     if recipe.sft is not None and cell.start != "base":
-        start = made["sft"] = jobs.job("sft", recipe.sft, {"model": start}, seed)
+        demonstrations = jobs.data.demonstrations(jobs.seeded("sft", recipe.sft, seed))
+        made["demonstrations"] = demonstrations
+        inputs = jobs.data.tokenized(recipe.sft, start, {"demonstrations": demonstrations})
+        start = made["sft"] = jobs.job("sft", recipe.sft, {"model": start, **inputs}, seed)
     rewards: dict[str, Job] = {}
     if cell.start == "policy":
         for role in ("preferences", "reward_preferences"):
@@ -171,6 +196,10 @@ def new_trunk(jobs: Jobs, cell: Cell, seed: int) -> Trunk:
         if recipe.implicit is not None:
             rewards |= _implicit(jobs, recipe, made, start, seed)
         made |= {role: job for role, job in rewards.items() if role != "implicit_reference"}
+        if recipe.labels is not None:
+            scorers = scorer_inputs(recipe.labels.reward, rewards, start)
+            inputs = {"policy": start, "preferences": made["preferences"], **scorers}
+            made["labels"] = jobs.job("labels", recipe.labels, inputs, seed)
         if recipe.reward_evaluation is not None:
             made["reward_evaluation"] = _evaluated(jobs, recipe, made, rewards, seed)
     return Trunk(made, start, rewards)
@@ -188,6 +217,8 @@ def _reward_models(
     elif config.init == "base":
         initial = made["model"]
     inputs = {"policy": initial, "preferences": _reward_data(made)}
+    if config.objective == "bradley_terry":
+        inputs |= jobs.data.tokenized(config, initial, inputs)
     if initial is not start and config.normalize:
         inputs["sampler"] = start
     members: dict[str, Job] = {}
@@ -206,7 +237,8 @@ def _implicit(
     assert config is not None
     data = _reward_data(made)
     reference = made["implicit_logprobs"] = jobs.reference(config, start, data, seed)
-    inputs = {"policy": start, "preferences": data, "reference": reference}
+    inputs = {"policy": start, "reference": reference}
+    inputs |= jobs.data.tokenized(config, start, {"preferences": data})
     return {
         "implicit": jobs.job("policy", config, inputs, seed),
         "implicit_reference": start,

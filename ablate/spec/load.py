@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ablate.errors import StudyError, SurroundingsError
 from ablate.spec.assignments import apply_sets
 from ablate.spec.commands import command_name
+from ablate.spec.datasets import DataKind, read_datasets, suites_of, wrong_name
 from ablate.spec.design import Design, read_design
 from ablate.spec.fields import SECTIONS
 from ablate.spec.local_files import find_file
@@ -68,7 +69,7 @@ def study_from_text(
     study, unknown = _study(data, problems)
     design = read_design(study)
     problems += [p for p in design.problems if unknown.isdisjoint(p.place[:1])]
-    files = _look_up(design, folder, problems)
+    files = _look_up(study, design, folder, problems)
     if problems:
         raise study_error(source, problems)
     return LoadedStudy(study, source, _digest(study, files), files, design)
@@ -177,29 +178,62 @@ def _digest(study: Study, files: Files) -> str:
 
 _REFERENCES: dict[str, Kind] = {
     "model": "model",
+    "dataset": "data",
+    "reward_model.dataset": "data",
+    "reward_model.model": "model",
+    "sft.dataset": "data",
+    "prompts": "data",
+    "evaluation.suite": "suite",
+    "reward_evaluation.dataset": "data",
+}
+_DATA: dict[str, DataKind] = {
     "dataset": "preferences",
     "reward_model.dataset": "preferences",
-    "reward_model.model": "model",
     "sft.dataset": "demonstrations",
     "prompts": "prompts",
-    "evaluation.suite": "suite",
     "reward_evaluation.dataset": "reward_evaluation",
 }
 
 
-def _look_up(design: Design, folder: Path, problems: list[Problem]) -> Files:
+def _look_up(study: Study, design: Design, folder: Path, problems: list[Problem]) -> Files:
     """Hash every file that a cell names; a path that does not exist is a problem of the study."""
+    defined = read_datasets(study.datasets, problems)
     found: dict[tuple[Kind, str], LocalFile | Missing] = {}
-    for path, name, place in _references(design):
-        key = (_REFERENCES.get(path, "command"), name)
-        if key not in found:
-            entry = find_file(key[0], name, folder)
-            if entry is not None:
-                found[key] = entry
-        entry = found.get(key)
+
+    def look(kind: Kind, name: str, place: Place) -> None:
+        entry = found.get((kind, name)) or find_file(kind, name, folder)
+        if entry is not None:
+            found[kind, name] = entry
         if isinstance(entry, Missing) and not entry.surroundings:
             problems.append(Problem(place, entry.reason))
-    return Files(found)
+
+    for path, name, place in _references(design):
+        wrong = wrong_name(_DATA[path], name, defined) if path in _DATA else None
+        if wrong is not None:
+            problems.append(Problem(place, wrong))
+        elif name not in defined:
+            for part in (name, *_parts(name)):
+                look(_REFERENCES.get(path, "command"), part, place)
+    for name, definition in defined.items():
+        for part in definition.names():
+            if part not in defined:
+                wrong = wrong_name("preferences", part, defined)
+                place = ("datasets", name)
+                problems.extend([Problem(place, wrong)] if wrong and not _is_known(part) else [])
+                look("data", part, place)
+        for suite in definition.suites():
+            look("suite", suite, ("datasets", name))
+    return Files(found, defined)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the data sets that a mixture of the registry joins."""
+    entry = registry().datasets.get(name)
+    return tuple(part.dataset for part in entry.mix) if entry is not None else ()
+
+
+def _is_known(name: str) -> bool:
+    return name in registry().datasets or name in registry().prompts
 
 
 def _references(design: Design) -> Iterator[tuple[str, str, Place]]:
@@ -220,6 +254,9 @@ def _references(design: Design) -> Iterator[tuple[str, str, Place]]:
         for path, value in overrides.items():
             if path.endswith(".command") and isinstance(value, tuple):
                 yield path, command_name(value), where.get(path, ())
+            elif path.endswith(".filters") and isinstance(value, tuple):
+                for suite in suites_of(value):
+                    yield "evaluation.suite", suite, where.get(path, ())
     for preset in registry().presets.values():
         for section, key in (("sft", "dataset"), ("evaluation", "suite")):
             name = preset.get(section, {}).get(key)

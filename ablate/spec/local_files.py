@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.spec.commands import command_of, file_arguments
-from ablate.spec.names import Kind, LocalFile, Missing, is_dataset_file, is_hub_id, is_path
-from ablate.spec.registry import DataFile, PackageFile, registry
+from ablate.spec.names import DATA_ENDINGS, Kind, LocalFile, Missing, is_hub_id, is_path
+from ablate.spec.registry import DataFile, HubData, PackageFile, registry
 from ablate.spec.shapes import shape_of
 
 Form = Literal["hf", "gguf", "data"]
@@ -37,11 +37,35 @@ def find_file(kind: Kind, name: str, folder: Path) -> LocalFile | Missing | None
     if kind == "suite":
         suite = registry().suites.get(name)
         return _suite_files(suite.files) if suite is not None and suite.files else None
-    known = registry().prompts if kind == "prompts" else registry().datasets
-    entry = known.get(name)
-    if entry is not None:
-        return _data_file(entry.data) if entry.data is not None else None
-    return _local(name, folder, _hash_file) if is_dataset_file(name) else None
+    return _find_data(name, folder)
+
+
+def _find_data(name: str, folder: Path) -> LocalFile | Missing | None:
+    known = registry()
+    entry = known.datasets.get(name) or known.prompts.get(name)
+    if entry is None and (is_path(name) or name.endswith(DATA_ENDINGS)):
+        return _local(name, folder, _hash_file_or_tree)
+    if entry is None:
+        return LocalFile(f"hub:{name}", "") if is_hub_id(name) else None
+    if entry.data is not None:
+        return _data_file(entry.data)
+    return _hub_data(name, entry.hub) if entry.hub is not None else None
+
+
+def _hub_data(name: str, hub: HubData) -> LocalFile | Missing:
+    """Return the copy of a hub data set below the data folder, or its pinned revision."""
+    root = os.environ.get(DATA_VARIABLE)
+    copy = Path(root).absolute() / hub.id if root else None
+    if copy is not None and copy.exists():
+        return LocalFile(_hash_file_or_tree(copy), str(copy))
+    if hub.revision is not None:
+        return LocalFile(f"hub:{hub.id}@{hub.revision}", "")
+    reason = (
+        f"{name!r} is the hub data set {hub.id}, of which no commit is on record here. Put a copy "
+        f"into the folder {hub.id} below the one that {DATA_VARIABLE} names, or define it under "
+        f"datasets as {hub.id}@<commit>."
+    )
+    return Missing(reason, True)
 
 
 def _find_model(name: str, folder: Path) -> LocalFile | Missing | None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ablate.spec.shapes import ModelShape
 
 Kind = Literal[
     "model",
-    "preferences",
-    "demonstrations",
-    "prompts",
+    "data",
     "suite",
-    "reward_evaluation",
     "command",
 ]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+@[\w.-]+")
-_DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz")
+_PLAIN = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
+DATA_ENDINGS = (*_PLAIN, ".jsonl.gz", ".json.gz", ".csv.gz")
+"""How the name of a data file ends."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,8 @@ class Files:
     """Every file that a study names, looked up before it is planned."""
 
     found: Mapping[tuple[Kind, str], LocalFile | Missing] = field(default_factory=dict)
+    datasets: Mapping[str, Any] = field(default_factory=dict)
+    """The study's own definitions by name: `ablate.spec.datasets.DatasetDefinition`."""
 
 
 def is_hub_id(name: str) -> bool:
@@ -71,6 +72,6 @@ def is_model_location(name: str) -> bool:
     return is_path(name) or name.endswith(".gguf") or is_hub_id(name)
 
 
-def is_dataset_file(name: str) -> bool:
-    """Return whether a data set's name is a file."""
-    return name.endswith(_DATA_SUFFIXES)
+def is_dataset_location(name: str) -> bool:
+    """Return whether a data set's name is a file, a folder or a hub id with its revision."""
+    return name.endswith(DATA_ENDINGS) or is_path(name) or is_hub_id(name)

@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from ablate.spec.config import added_later, not_identity
 from ablate.spec.policies import BudgetUnit, PolicyConfig
+from ablate.spec.shaping import Shaping
 from ablate.spec.training import Fraction, Positive, Schedule
 
 Clip = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -62,6 +63,8 @@ class OnlineConfig(PolicyConfig):
     """What a completion without an end token does to the score."""
     missing_eos_score: float = -10.0
     """The replacement, or the (negative) number added."""
+    prompts_shaping: Shaping | None = added_later(None, neutral=None)
+    """What is kept of the prompt set, where the study says it under ``datasets``."""
     prompts_location: str = not_identity("")
     """Where this machine has the file behind ``prompts``."""
 

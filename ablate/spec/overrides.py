@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ablate.errors import nearest
+from ablate.spec.data import OWN_LABELS
 from ablate.spec.fields import (
     ALIASES,
     NAMES,
@@ -16,7 +17,7 @@ from ablate.spec.fields import (
     links,
 )
 from ablate.spec.messages import one_of, show
-from ablate.spec.names import is_dataset_file, is_model_location
+from ablate.spec.names import is_model_location
 from ablate.spec.problems import Place, Problem
 from ablate.spec.registry import registry
 from ablate.spec.rewards import reward_functions, reward_names
@@ -173,16 +174,16 @@ _NO_REWARD_MODEL = (
 )
 
 
-def _known(
-    allowed: Callable[[], Iterable[str]], *, files: bool = False
-) -> Callable[[str], str | None]:
+def _known(allowed: Callable[[], Iterable[str]]) -> Callable[[str], str | None]:
     def check(value: str) -> str | None:
-        if value in allowed() or (files and is_dataset_file(value)):
-            return None
-        also = " A file is named with its folder, such as ./pairs.jsonl." if files else ""
-        return f"{one_of(value, allowed())}{also}"
+        return None if value in allowed() else one_of(value, allowed())
 
     return check
+
+
+def _any_name(value: str) -> str | None:
+    """Accept every name: which data sets there are is known once the study's own are read."""
+    return None
 
 
 def _model(value: str) -> str | None:
@@ -206,14 +207,12 @@ _NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     "algorithm": _algorithm,
     "model": _model,
     "preset": _known(lambda: registry().presets),
-    "dataset": _known(lambda: registry().named("preferences"), files=True),
+    "dataset": _any_name,
     "reward_model.model": _model,
-    "reward_model.dataset": _known(lambda: registry().named("preferences"), files=True),
-    "sft.dataset": _known(lambda: registry().named("demonstrations"), files=True),
-    "reward_evaluation.dataset": _known(
-        lambda: ["dataset", *registry().named("reward_evaluation")], files=True
-    ),
-    "prompts": _known(lambda: registry().prompts, files=True),
+    "reward_model.dataset": _any_name,
+    "sft.dataset": _any_name,
+    "reward_evaluation.dataset": _any_name,
+    "prompts": _any_name,
     "evaluation.suite": _known(lambda: registry().suites),
 }
 
@@ -221,4 +220,5 @@ for _name in ALGORITHMS:
     if "reward" in ALGORITHMS[_name].model_fields:
         _NAME_CHECKS[f"{_name}.reward"] = _known(reward_names)
 _NAME_CHECKS["policy.reward"] = _known(reward_names)
+_NAME_CHECKS["labels.reward"] = _known(lambda: [OWN_LABELS, *reward_names()])
 _NAME_CHECKS["d2po.gold"] = _NAME_CHECKS["policy.gold"] = _known(reward_functions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ablate.spec.data import LabelsConfig
 from ablate.spec.offline import DpoConfig
 from ablate.spec.policies import PolicyConfig
 from ablate.spec.stages import (
@@ -48,6 +49,8 @@ class Recipe:
     """The reward model's own base model; None for the study's."""
     implicit: DpoConfig | None = None
     """The DPO policy whose implicit reward scores; None where none does."""
+    labels: LabelsConfig | None = None
+    """How pairs are labelled anew; None where the data set's own labels are taken."""
 
     @property
     def chain(self) -> tuple[PolicyConfig, ...]:
@@ -64,6 +67,7 @@ class Recipe:
             self.reward_model,
             self.reward_base,
             self.implicit,
+            self.labels,
             self.reward_evaluation,
         )
         return tuple(id(part) for part in parts)

@@ -14,7 +14,12 @@ from pydantic import Field, PositiveInt, TypeAdapter
 
 from ablate.spec.config import Config
 from ablate.spec.shapes import ModelShape
+from ablate.spec.shaping import Mix, Where
 
+HUB_NAME = r"^[A-Za-z0-9_][\w.-]*/[\w.-]+$"
+"""What a hub calls a model: owner and name."""
+COMMIT = r"^[0-9a-f]{40}$"
+"""A whole commit; branches and tags move, and shortened commits may become ambiguous."""
 _FOLDER = Path(__file__).parent / "registry"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -41,6 +46,36 @@ class DataFile(Config):
     """Its terms."""
 
 
+class HubData(Config):
+    """A data set of the hub, or the copy of it below the folder that ``ABLATE_DATA_DIR`` names."""
+
+    id: str
+    """``owner/name``; a copy lies in a folder of this name."""
+    revision: str | None = None
+    """Commit, 40 hexadecimal digits; None where no source states one."""
+    subset: str | None = None
+    """Configuration, where it has several."""
+    split: str = "train"
+    """Split."""
+
+
+class HubModel(Config):
+    """Where a model hub has a model, and on what terms."""
+
+    id: Annotated[str, Field(pattern=HUB_NAME)]
+    """``owner/name``."""
+    revision: Annotated[str, Field(pattern=COMMIT)] | None
+    """The commit that the name stands for; None where no public source states one."""
+    license: str
+    """Its terms, as the hub abbreviates them."""
+    gated: bool = False
+    """Whether the hub asks for an account that has accepted the terms."""
+    parameters: PositiveInt
+    """The published count of its weights."""
+    counted_by: str
+    """Who publishes that count."""
+
+
 class ModelEntry(Config):
     """A model by name."""
 
@@ -54,14 +89,31 @@ class ModelEntry(Config):
     """Where the weights are, for an imported model."""
     format: Literal["hf", "gguf"] = "hf"
     """How the weights are stored, for an imported model."""
-    layers: PositiveInt | None = None
-    """Transformer blocks, where they are fixed."""
-    width: PositiveInt | None = None
-    """Size of the hidden states, where it is fixed."""
+    hub: HubModel | None = None
+    """The hub's model, for one that is taken from there or from a folder of its files."""
+    template: str | None = None
+    """Name of its chat template, a file beside this module's data; None keeps the tokenizer's."""
+    own_template: bool = False
+    """Whether the hub's tokenizer brings that template; ours then shows it and is not imported."""
     shape: ModelShape | None = None
     """Its sizes, for an imported model."""
     sizes: dict[str, PositiveInt | None] = {}
     """Blocks kept by each reward-model size; None keeps all."""
+
+    @property
+    def layers(self) -> int | None:
+        """Transformer blocks, where they are fixed."""
+        return self.shape.layers if self.shape is not None else None
+
+    @property
+    def width(self) -> int | None:
+        """Size of the hidden states, where it is fixed."""
+        return self.shape.width if self.shape is not None else None
+
+    @property
+    def imported_template(self) -> str | None:
+        """Text of the chat template that an import sets; None keeps the tokenizer's."""
+        return None if self.template is None or self.own_template else chat_template(self.template)
 
 
 class DatasetEntry(Config):
@@ -77,6 +129,22 @@ class DatasetEntry(Config):
     """The file; None for generated data."""
     attributes: tuple[str, ...] = ()
     """What more than two replies a prompt are rated on, where that is known without reading it."""
+    hub: HubData | None = None
+    """Where the hub has it; None for generated data and files."""
+    layout: str | None = None
+    """What its columns mean, as the converters call it."""
+    where: Where = ()
+    """Slice of the source, for a part of a larger set."""
+    mix: Mix = ()
+    """What it joins, for a mixture."""
+    group: str = ""
+    """Heading that it stands under in the paper's tables: Web, Human or Synthetic."""
+    rows: PositiveInt | None = None
+    """Rows that its source states."""
+    license: str = ""
+    """Its terms."""
+    labeller: str = ""
+    """Who preferred: people, a model by name, or a rule."""
 
 
 class PromptsEntry(Config):
@@ -88,6 +156,14 @@ class PromptsEntry(Config):
     """The world that generates it; None for ``dataset`` and for files."""
     data: DataFile | None = None
     """The file; None for generated prompts."""
+    hub: HubData | None = None
+    """Where the hub has it; None for generated prompts and files."""
+    layout: str | None = None
+    """What its columns mean, as the converters call it."""
+    rows: PositiveInt | None = None
+    """Rows that its source states."""
+    license: str = ""
+    """Its terms."""
 
 
 class SuiteEntry(Config):
@@ -141,3 +217,21 @@ def registry() -> Registry:
     parts = ("models", "datasets", "prompts", "suites", "rewards", "presets")
     loaded = {part: yaml.load((_FOLDER / f"{part}.yaml").read_bytes(), _LOADER) for part in parts}
     return TypeAdapter(Registry).validate_python(loaded)
+
+
+@cache
+def chat_template(name: str) -> str:
+    """Return the text of a chat template that ships with the package."""
+    return (_FOLDER / "templates" / f"{name}.jinja").read_text(encoding="utf-8").rstrip("\n")
+
+
+@cache
+def chat_templates() -> tuple[str, ...]:
+    """Return the names of the chat templates that ship with the package."""
+    return tuple(sorted(path.stem for path in (_FOLDER / "templates").glob("*.jinja")))
+
+
+@cache
+def hub_models() -> dict[str, str]:
+    """Return the registry's name of every hub model, by what the hub calls it."""
+    return {entry.hub.id: name for name, entry in registry().models.items() if entry.hub}

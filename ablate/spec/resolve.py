@@ -12,8 +12,8 @@ from typing import Any, cast
 from ablate.spec.budgets import budget_of, first_share
 from ablate.spec.commands import command_name
 from ablate.spec.config import Config
+from ablate.spec.data_sources import DataMaker, data_entry
 from ablate.spec.fields import links
-from ablate.spec.making import Maker
 from ablate.spec.messages import one_of
 from ablate.spec.names import Files, LocalFile, is_model_location
 from ablate.spec.online import IMPLICIT, REWARD_MODEL, SELF, D2poConfig, OnlineConfig, ScoredConfig
@@ -25,8 +25,6 @@ from ablate.spec.rewards import origins, reward_functions
 from ablate.spec.rules import (
     check_members,
     check_policy,
-    check_prompts,
-    check_replies,
     check_reward_data,
     check_training,
 )
@@ -36,7 +34,7 @@ from ablate.spec.stages import (
     EmbeddedModelConfig,
     EvaluationConfig,
     ImportedModelConfig,
-    PreferencesConfig,
+    LabelsConfig,
     RewardEvaluationConfig,
     RewardModelConfig,
     SftConfig,
@@ -50,7 +48,7 @@ _LOCAL_MODEL = ModelEntry(
 )
 
 
-class Resolver(Maker):
+class Resolver(DataMaker):
     """Turns overrides into recipes, sharing configurations between cells that agree."""
 
     def recipe(self, overrides: Mapping[str, object], *, start: Start | None = None) -> Recipe:
@@ -98,6 +96,11 @@ class Resolver(Maker):
             raise UnresolvedError(f"match.{self._match.unit}", f"{reason}. Remove match.")
         found: dict[str, Any] = {"policy": chain[-1], "earlier": chain[:-1]}
         scorers = {source for config in chain if (source := scorer(config)) is not None}
+        made = self._once(self._labels, context, parts["labels"])
+        relabels = not made.keeps_labels and any(config.reads_pairs for config in chain)
+        labels = made if relabels else None
+        scorers |= {made.reward} if relabels else set()
+        found["labels"] = labels
         found |= self._data(context, overrides, parts, chain, scorers)
         if REWARD_MODEL in scorers:
             found |= self._rewarded(context, overrides, parts)
@@ -108,7 +111,9 @@ class Resolver(Maker):
             found["implicit"] = self._once(
                 self._unmatched, context, "dpo", parts["dpo"], parts["model"]
             )
-        last = next((c for c in reversed(chain) if scorer(c) not in (None, SELF)), None)
+        last: PolicyConfig | LabelsConfig | None = next(
+            (c for c in reversed(chain) if scorer(c) not in (None, SELF)), labels
+        )
         if last is not None:
             found["reward_evaluation"] = self._once(
                 self._reward_evaluation, context, parts["reward_evaluation"], last
@@ -183,41 +188,16 @@ class Resolver(Maker):
         check_training(config, "sft", self._width(context, model))
         if extra := self._commanded(config, "sft"):
             config = self._make(SftConfig, context, "sft", items, **extra)
-        entry = registry().datasets.get(config.dataset)
-        if entry is not None and entry.world is not None:
-            return config
-        if entry is None and ("demonstrations", config.dataset) not in self._files.found:
+        entry, defined = data_entry(config.dataset), config.dataset in self._files.datasets
+        if entry is None and not defined and ("data", config.dataset) not in self._files.found:
             allowed = ", ".join(registry().named("demonstrations"))
             message = (
                 f"the SFT stage's demonstrations {config.dataset!r} are not known; allowed are "
                 f"{allowed} and files. Set sft.dataset, or `sft: null` to start from the model."
             )
             raise UnresolvedError("sft.dataset", message)
-        file = self._file("demonstrations", config.dataset, "sft.dataset")
-        extra |= {"content": file.content, "location": file.location}
-        return self._make(SftConfig, context, "sft", items, **extra)
-
-    def _preferences(
-        self, context: tuple[str, str], name: object, path: str, items: Items, share: float = 1.0
-    ) -> PreferencesConfig:
-        if name is None:
-            allowed = ", ".join(registry().named("preferences"))
-            message = f"no preference data set; allowed are {allowed} and files. Set `dataset`."
-            raise UnresolvedError("dataset", message)
-        entry = registry().datasets.get(str(name))
-        extra: dict[str, object] = {"dataset": name}
-        if self._match is not None and self._match.unit == "preferences":
-            extra["examples"] = max(1, round(self._match.amount * share))
-        if entry is None or entry.world is None:
-            file = self._file("preferences", str(name), path)
-            extra |= {"content": file.content, "location": file.location}
-        config = self._make(PreferencesConfig, context, "preferences", items, **extra)
-        check_replies(config)
-        if "examples" in extra and config.replies > 2:
-            # A ranking of K replies takes K - 1 choices, each a preference spent.
-            extra["examples"] = max(1, round(cast(int, extra["examples"]) / (config.replies - 1)))
-            config = self._make(PreferencesConfig, context, "preferences", items, **extra)
-        return config
+        named = (config.dataset, "sft.dataset")
+        return self._shaped(SftConfig, context, items, named=named, **extra)
 
     def _reward_model(
         self, context: tuple[str, str], own: Items, model_items: Items
@@ -248,18 +228,17 @@ class Resolver(Maker):
         return cast(RewardModelConfig, self._configs[key])
 
     def _reward_evaluation(
-        self, context: tuple[str, str], items: Items, measured: PolicyConfig
+        self, context: tuple[str, str], items: Items, measured: PolicyConfig | LabelsConfig
     ) -> RewardEvaluationConfig:
-        extra: dict[str, object] = {"reward": scorer(measured)}
-        if isinstance(measured, ScoredConfig):
+        extra: dict[str, object] = {}
+        if isinstance(measured, PolicyConfig):
+            extra["reward"] = scorer(measured)
+        if isinstance(measured, LabelsConfig | ScoredConfig):
+            extra["reward"] = measured.reward
             for name in ("reward_origin", "ensemble", "uncertainty_coef", "implicit_reference"):
                 extra[name] = getattr(measured, name)
         config = self._make(RewardEvaluationConfig, context, "reward_evaluation", items, **extra)
-        entry = registry().datasets.get(config.dataset)
-        if config.dataset == "dataset" or (entry is not None and entry.world is not None):
-            return config
-        file = self._file("reward_evaluation", config.dataset, "reward_evaluation.dataset")
-        extra |= {"content": file.content, "location": file.location}
+        extra |= self._evaluation_pairs(config)
         return self._make(RewardEvaluationConfig, context, "reward_evaluation", items, **extra)
 
     def _policy(
@@ -283,9 +262,8 @@ class Resolver(Maker):
         model = self._once(self._model, context, model_items)
         check_training(config, algorithm, self._width(context, model))
         extra = self._commanded(config, algorithm)
-        if isinstance(config, OnlineConfig) and not check_prompts(config):
-            file = self._file("prompts", config.prompts, "prompts")
-            extra |= {"prompts_content": file.content, "prompts_location": file.location}
+        if isinstance(config, OnlineConfig):
+            extra |= self._prompt_set(config)
         if isinstance(config, ScoredConfig) and config.reward in reward_functions():
             extra["reward_origin"] = reward_functions()[config.reward].origin
         if isinstance(config, D2poConfig):
@@ -325,6 +303,7 @@ _OF_A_POLICY = (
     "policy",
     "preferences",
     "reward_preferences",
+    "labels",
     "reward_model",
     "reward_evaluation",
 )

@@ -155,12 +155,6 @@ def _check_objective(config: RewardModelConfig) -> None:
         raise UnresolvedError("reward_model.attribute_weights", f"{found}. Change one.")
 
 
-def check_prompts(config: OnlineConfig) -> bool:
-    """Return whether a prompt set needs no file: the cell's own prompts, or a generated set."""
-    entry = registry().prompts.get(config.prompts)
-    return config.prompts == "dataset" or (entry is not None and entry.world is not None)
-
-
 def check_spends(config: PolicyConfig, algorithm: str, unit: str) -> None:
     """Check that an arm spends what ``match`` equalizes."""
     if unit not in config.spends:

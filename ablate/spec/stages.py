@@ -12,6 +12,14 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from ablate.spec.config import Config, added_later, not_identity
+from ablate.spec.data import (
+    ContaminationConfig,
+    DemonstrationsConfig,
+    LabelsConfig,
+    PreferencesConfig,
+    PromptsConfig,
+    TokensConfig,
+)
 from ablate.spec.offline import (
     CdpoConfig,
     DpoConfig,
@@ -40,12 +48,18 @@ from ablate.spec.online import (
 )
 from ablate.spec.policies import Budget, PolicyConfig
 from ablate.spec.shapes import ModelShape
+from ablate.spec.shaping import Shaping
 from ablate.spec.training import Fraction, LoraConfig, Positive, Schedule, TrainingConfig
 
 Stage = Literal[
     "model",
     "sft",
     "preferences",
+    "demonstrations",
+    "prompts",
+    "tokens",
+    "labels",
+    "contamination",
     "reference",
     "reward_model",
     "samples",
@@ -99,13 +113,13 @@ class ImportedModelConfig(Config):
     """Unused: importing draws nothing. Kept so that every stage takes a seed."""
 
 
-class SftConfig(TrainingConfig):
+class SftConfig(Shaping, TrainingConfig):
     """Supervised fine-tuning on demonstrations: NLL on completion tokens only."""
 
     learning_rate: Positive = 2e-5
     """Peak learning rate."""
     dataset: str = "tulu-v2-mix"
-    """Demonstrations, by registry name or file."""
+    """Demonstrations: registry name, a name under ``datasets``, a file, a folder or a hub id."""
     content: str | None = None
     """Hash of the file behind ``dataset``, filled in by the loader."""
     examples: PositiveInt | None = None
@@ -118,24 +132,6 @@ class SftConfig(TrainingConfig):
     """Share of the steps over which the rate rises."""
     location: str = not_identity("")
     """Where this machine has the file behind ``dataset``."""
-
-
-class PreferencesConfig(Config):
-    """A preference data set, converted, filtered and split: pairs of a prompt's two replies."""
-
-    dataset: str
-    """Registry name or file."""
-    content: str | None = None
-    """Hash of the local file behind ``dataset``; None for generated data."""
-    examples: PositiveInt | None = None
-    """Seeded subsample of this size, so that data sets can be size-matched; None takes all."""
-    replies: Annotated[int, Field(ge=2, le=9)] = added_later(2, neutral=2)
-    """Replies to a prompt that the labeller of a generated world compares. More than 2 give
-    rankings, ratings by attribute and margins beside the pairs; 9 as in arXiv:2203.02155."""
-    seed: NonNegativeInt = 0
-    """Seed of generation and subsampling."""
-    location: str = not_identity("")
-    """Where this machine has the file."""
 
 
 class ReferenceConfig(Config):
@@ -235,6 +231,8 @@ class SamplesConfig(Config):
     """Seed of prompts and completions."""
     budget: Budget | None = added_later(None, neutral=None)
     """What sampling may spend, in as many passes over the prompts as that takes; None makes one."""
+    prompts_shaping: Shaping | None = added_later(None, neutral=None)
+    """What is kept of the prompt set, where the study says it under ``datasets``."""
     prompts_location: str = not_identity("")
     """Where this machine has the file behind ``prompts``."""
 
@@ -294,6 +292,8 @@ class RewardEvaluationConfig(Config):
     """Weight of the members' variance under ``uncertainty``."""
     implicit_reference: bool = added_later(True, neutral=True)
     """Whether ``implicit`` subtracts the reference's log-probability."""
+    shaping: Shaping | None = added_later(None, neutral=None)
+    """What is kept of the pairs, where the study says it under ``datasets``."""
     seed: NonNegativeInt = 0
     """Seed of the pairs and samples."""
     location: str = not_identity("")
@@ -337,6 +337,11 @@ _STAGES: tuple[type[Config], ...] = (
     ImportedModelConfig,
     SftConfig,
     PreferencesConfig,
+    DemonstrationsConfig,
+    PromptsConfig,
+    TokensConfig,
+    LabelsConfig,
+    ContaminationConfig,
     ReferenceConfig,
     RewardModelConfig,
     SamplesConfig,
@@ -351,7 +356,9 @@ __all__ = [
     "ALGORITHMS",
     "CONFIG_CLASSES",
     "CdpoConfig",
+    "ContaminationConfig",
     "D2poConfig",
+    "DemonstrationsConfig",
     "DpoConfig",
     "DpoMarginConfig",
     "DpoNormConfig",
@@ -364,12 +371,14 @@ __all__ = [
     "IpoConfig",
     "IterativeDpoConfig",
     "KtoConfig",
+    "LabelsConfig",
     "LoraConfig",
     "ModelConfig",
     "OnlineDpoConfig",
     "OrpoConfig",
     "PpoConfig",
     "PreferencesConfig",
+    "PromptsConfig",
     "ReferenceConfig",
     "ReinforceConfig",
     "RejectionSamplingConfig",
@@ -382,8 +391,10 @@ __all__ = [
     "SelfRewardingConfig",
     "SftChosenConfig",
     "SftConfig",
+    "Shaping",
     "SimpoConfig",
     "Stage",
+    "TokensConfig",
     "TrainingConfig",
     "TwoPhaseDpoConfig",
 ]

@@ -171,6 +171,8 @@ class Study(Config):
     """What you expect; the report prints it beside what was observed."""
     status: Literal["preliminary"] | None = None
     """``preliminary`` puts a footnote under every number of the study."""
+    datasets: dict[str, Overrides] = {}
+    """Data sets of the study's own by name: a file with its columns, a slice, a mixture."""
     base: Overrides = {}
     """Fields that every cell starts from."""
     rows: tuple[RowName, ...] = ()

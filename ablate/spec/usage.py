@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from ablate.spec.data import OWN_LABELS
 from ablate.spec.fields import links, scorer_of
 from ablate.spec.online import IMPLICIT, REWARD_MODEL
 from ablate.spec.stages import ALGORITHMS
@@ -22,6 +23,8 @@ def uses(overrides: Mapping[str, object], path: str) -> bool:
         return not name or "sft" not in overrides
     trained = [name for name in links(str(algorithm)) if name in ALGORITHMS]
     scorers = scorers_of(overrides)
+    if section == "labels":
+        return any(ALGORITHMS[link].reads_pairs for link in trained)
     if section in ("dataset", "preferences"):
         return section == "preferences" or _reads_dataset(overrides, trained, scorers)
     if section == "prompts":
@@ -40,8 +43,12 @@ def uses(overrides: Mapping[str, object], path: str) -> bool:
 
 def scorers_of(overrides: Mapping[str, object]) -> frozenset[str | None]:
     """Return what scores the samples of a trained cell's algorithms, None where nothing does."""
-    names = links(str(overrides.get("algorithm")))
-    return frozenset(scorer_of(overrides, name) for name in names if name in ALGORITHMS)
+    names = [name for name in links(str(overrides.get("algorithm"))) if name in ALGORITHMS]
+    found = {scorer_of(overrides, name) for name in names}
+    labeller = overrides.get("labels.reward", OWN_LABELS)
+    if labeller != OWN_LABELS and any(ALGORITHMS[name].reads_pairs for name in names):
+        found.add(str(labeller))
+    return frozenset(found)
 
 
 def _reads_dataset(

@@ -38,11 +38,15 @@ def stages(plan: Plan) -> Counter[str]:
 
 def test_runs_share_the_jobs_that_compute_the_same():
     # 2 seeds. One base and SFT for all; one preference set a data set; one reference a data set;
+    # tokens of each data set and of the demonstrations, all three compared with the suite;
     # reward models and policies per data set and seed; evaluations of base, SFT and 4 cells.
     assert stages(plan_of(GRID)) == {
         "model": 1,
         "sft": 1,
+        "demonstrations": 1,
         "preferences": 2,
+        "tokens": 3,
+        "contamination": 3,
         "reference": 2,
         "reward_model": 4,
         "reward_evaluation": 4,
@@ -88,7 +92,8 @@ def test_the_first_seed_of_every_cell_comes_before_the_second_seed_of_any():
 
 def test_preparation_starts_first_and_reward_models_before_policies():
     first = [job.stage for job in plan_of(GRID).jobs if job.config.seed == 0]
-    assert first[:4] == ["preferences", "preferences", "model", "sft"]
+    assert first[:4] == ["demonstrations", "preferences", "preferences", "model"]
+    assert first.index("tokens") < first.index("sft")
     assert first.index("reward_model") < first.index("policy")
 
 
@@ -159,8 +164,9 @@ def test_the_summary_counts_what_is_cached_and_what_sharing_saves():
     found = summarize(plan, Estimator([]), cached={sft}, slots=2)
     rows = {row.stage: (row.unique, row.cached, row.to_run) for row in found.stages}
     assert rows["sft"] == (1, 1, 0)
-    # A run alone: base 2, sft 3, dpo 6 (model, sft, data, reference, policy, evaluation), ppo 7.
-    assert found.one_at_a_time_jobs == 2 * (2 + 3 + 2 * 6 + 2 * 7)
+    # A run alone: base 2; sft 6 (model, demonstrations and their tokens, sft, evaluation, and
+    # contamination); dpo 11 (data and its tokens, contamination, reference, policy more); ppo 12.
+    assert found.one_at_a_time_jobs == 2 * (2 + 6 + 2 * 11 + 2 * 12)
     assert len(found.order) == len(plan.jobs) - 1
 
 

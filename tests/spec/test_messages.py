@@ -139,7 +139,7 @@ CASES = {
     "unknown key": (
         HEAD + GRID + "analisys: {alpha: 0.1}\n",
         """
-        s.yaml:4:1: analisys: unknown key; 'analisys' is not one of analysis, base, baseline, branches, cells, exclude, expectation, grid, include, ladder, match, one_factor_at_a_time, question, rows, seeds, status, study, zip. Did you mean 'analysis'?
+        s.yaml:4:1: analisys: unknown key; 'analisys' is not one of analysis, base, baseline, branches, cells, datasets, exclude, expectation, grid, include, ladder, match, one_factor_at_a_time, question, rows, seeds, status, study, zip. Did you mean 'analysis'?
             analisys: {alpha: 0.1}
             ^
         """,
@@ -333,7 +333,7 @@ CASES = {
         s.yaml:4:7: the merge key '<<'; it is not part of YAML 1.2. Write the fields out.
               a: {<<: {algorithm: dpo}}
                   ^
-        s.yaml:4:7: cells.a['<<']: unknown field; '<<' is not one of algorithm, dataset, evaluation, model, policy, preferences, preset, prompts, reward_evaluation, reward_model, sft, and an algorithm's name.
+        s.yaml:4:7: cells.a['<<']: unknown field; '<<' is not one of algorithm, dataset, evaluation, labels, model, policy, preferences, preset, prompts, reward_evaluation, reward_model, sft, and an algorithm's name.
               a: {<<: {algorithm: dpo}}
                   ^
         """,
