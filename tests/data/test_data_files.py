@@ -10,11 +10,12 @@ import pyarrow  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
-from ablate.data.reading import files
 from ablate.data.demonstrations import load_demonstrations
 from ablate.data.preferences import read_preference_file
 from ablate.data.prompts import load_prompts
 from ablate.data.reading.files import read_rows
+from ablate.data.reading.limits import Limits
+from ablate.data.records import Dropped
 from ablate.errors import StageError, SurroundingsError
 
 ROWS = [
@@ -84,6 +85,7 @@ def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
         ("a.csv", "a,b\n1,2,3\n", 1, "more or fewer cells than the header"),
         ("a.csv", 'a\n"b"c\n', 1, "not valid CSV"),
         ("a.parquet", "PAR1 and no more", 1, "not valid Parquet"),
+        ("a.arrow", "ARROW1 and no more", 1, "not valid Arrow"),
     ],
 )
 def test_a_malformed_row_is_named(
@@ -98,21 +100,26 @@ def test_a_malformed_row_is_named(
     assert caught.value.kind == "bad_data"
 
 
-def test_lines_and_arrays_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_LINE_CHARACTERS", 20)
-    monkeypatch.setattr(files, "MAX_ARRAY_CHARACTERS", 20)
-    (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": "' + "x" * 50 + '"}\n')
-    with pytest.raises(StageError, match=r"a\.jsonl:2: the line is longer than 20 characters"):
-        list(read_rows(tmp_path / "a.jsonl"))
-    (tmp_path / "a.json").write_text("[" + " " * 50 + "]")
-    with pytest.raises(StageError, match="the JSON array is too large"):
-        list(read_rows(tmp_path / "a.json"))
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet"])
+def test_a_row_has_limits_in_every_format(tmp_path: Path, name: str) -> None:
+    """The second row's text alone has 4,000 bytes; the limit is 3,000."""
+    path = write(tmp_path / name, [{"a": "1"}, {"a": "x" * 4000}, {"a": "2"}])
+    found = read_rows(path, limits=Limits(row_bytes=3000))
+    assert next(found) == (1, {"a": "1"})
+    with pytest.raises(StageError, match=rf"{name}:2: .*longer than 3000 bytes"):
+        next(found)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet"])
+def test_a_row_that_is_too_long_can_be_skipped(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, [{"a": "1"}, {"a": "x" * 4000}, {"a": "2"}])
+    found = list(read_rows(path, on_bad_row="skip", limits=Limits(row_bytes=3000)))
+    assert found == [(1, {"a": "1"}), Dropped(2, "malformed"), (3, {"a": "2"})]
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.jsonl", b'{"a": "\xff"}'),
         ("a.jsonl.gz", b"this is no gzip"),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 100)[:-12]),
     ],

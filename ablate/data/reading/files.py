@@ -1,29 +1,46 @@
-"""Rows of data files from anywhere: JSON, JSON lines, CSV and Parquet, plain or gzipped.
+"""Rows of data files from anywhere: JSON, JSON lines, CSV (plain or gzipped), Parquet and Arrow.
 
-The files are untrusted: they are parsed and never executed, and whatever is wrong with one is said
-with file and row.
+The files are untrusted: they are parsed and never executed, a row costs bounded memory whatever it
+claims, and whatever is wrong with one is said with file and row.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
-import json
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import BinaryIO, Literal, cast, overload
 
-from ablate.errors import StageError, SurroundingsError
+from ablate.data.reading.arrow_rows import arrow_rows, parquet_rows
+from ablate.data.reading.csv_rows import csv_rows
+from ablate.data.reading.json_rows import json_rows
+from ablate.data.reading.limits import LIMITS, Bad, BadFile, Limits, Row, bad_row
+from ablate.data.records import Dropped
+from ablate.errors import SurroundingsError
 
-Row = tuple[int, dict[str, Any]]
-"""A row's number, from 1, and its columns."""
+__all__ = ["FORMATS", "Row", "bad_row", "read_rows", "resolve"]
 
-FORMATS = (".json", ".jsonl", ".csv", ".parquet")
-MAX_LINE_CHARACTERS = 1 << 24
-"""Longer lines are refused before they fill the memory."""
-MAX_ARRAY_CHARACTERS = 1 << 30
-"""The same for a JSON array, which is parsed as a whole."""
+FORMATS = (".json", ".jsonl", ".csv", ".parquet", ".arrow")
+MALFORMED = "malformed"
+"""Reason of a row that was skipped because it cannot be read."""
+_TEXT = {".json": json_rows, ".jsonl": json_rows, ".csv": csv_rows}
+_BINARY = {".parquet": parquet_rows, ".arrow": arrow_rows}
+_SNIFFED = 4096
+_SIGNATURES = (
+    *(
+        (b"\x80" + bytes([protocol]), "a Python pickle, which is never opened")
+        for protocol in range(6)
+    ),
+    (b"\x1f\x8b", "gzip data; add .gz to the name"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PAR1", "Parquet; let the name end in .parquet"),
+    (b"ARROW1", "Arrow; let the name end in .arrow"),
+    (b"\xff\xfe", "UTF-16 or UTF-32"),
+    (b"\xfe\xff", "UTF-16"),
+)
+"""First bytes of what is sometimes given the ending of a text file."""
 
 
 def resolve(name: str, location: str) -> Path:
@@ -37,91 +54,80 @@ def resolve(name: str, location: str) -> Path:
     return path
 
 
-def bad_row(path: Path, number: int, reason: str) -> StageError:
-    """Return the error of a malformed row."""
-    return StageError(f"{path}:{number}: {reason}", kind="bad_data")
-
-
-def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file, its format told by its name; raise at the first malformed one."""
+def format_of(path: Path) -> str:
+    """Return the format that a file's name tells, such as ``.jsonl``; empty for an unknown one."""
     kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if kind not in FORMATS:
+    return kind if kind in _TEXT or (kind in _BINARY and path.suffix != ".gz") else ""
+
+
+@overload
+def read_rows(path: Path, *, limits: Limits = LIMITS) -> Iterator[Row]: ...
+@overload
+def read_rows(
+    path: Path, *, on_bad_row: Literal["refuse"], limits: Limits = LIMITS
+) -> Iterator[Row]: ...
+@overload
+def read_rows(
+    path: Path, *, on_bad_row: Literal["refuse", "skip"], limits: Limits = LIMITS
+) -> Iterator[Row | Dropped]: ...
+
+
+def read_rows(
+    path: Path, *, on_bad_row: Literal["refuse", "skip"] = "refuse", limits: Limits = LIMITS
+) -> Iterator[Row | Dropped]:
+    """Yield the rows of a file, its format told by its name.
+
+    A malformed row raises StageError; where it is to be skipped, it comes as `Dropped`. A file that
+    cannot be read on raises in either case.
+    """
+    kind = format_of(path)
+    if not kind:
         raise SurroundingsError(
-            f"{path}: the file name ends in {kind or path.suffix!r}; {', '.join(FORMATS)}, each "
+            f"{path}: the file name ends in {path.suffix!r}; {', '.join(FORMATS)}, of text "
             "also with .gz, are allowed. Rename or convert the file."
         )
+    _check_regular(path)
+    rows = _BINARY[kind](path, limits) if kind in _BINARY else _text_rows(path, kind, limits)
     try:
-        if kind == ".parquet":
-            yield from _parquet_rows(path)
-            return
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(
-            path, "rt", encoding="utf-8-sig", newline="" if kind == ".csv" else None
-        ) as file:
-            lines = cast(TextIO, file)  # Mode "rt"; the union of the two openers hides it.
-            yield from _csv_rows(path, lines) if kind == ".csv" else _json_rows(path, lines)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        for row in rows:
+            if not isinstance(row, Bad):
+                yield row
+            elif on_bad_row == "skip":
+                yield Dropped(row.row, MALFORMED)
+            else:
+                raise bad_row(path, row.row, row.reason)
+    except BadFile as error:
+        raise bad_row(path, error.row, str(error)) from error
+    except (OSError, EOFError, zlib.error) as error:
         raise SurroundingsError(
-            f"{path}: the file cannot be read ({error}); text in UTF-8, whole and with read "
-            "permission, is needed. Copy the file again."
+            f"{path}: the file cannot be read ({error}); a whole file with read permission is "
+            "needed. Copy the file again."
         ) from error
 
 
-def _json_rows(path: Path, file: TextIO) -> Iterator[Row]:
-    first = file.readline(MAX_LINE_CHARACTERS + 1)
-    if first.lstrip().startswith("["):
-        text = first + file.read(MAX_ARRAY_CHARACTERS)
-        if len(text) > MAX_ARRAY_CHARACTERS:
-            raise bad_row(path, 1, "the JSON array is too large. Use JSON lines.")
-        rows = _parse(path, 1, text)
-        for number, row in enumerate(rows, 1):
-            yield number, _mapping(path, number, row)
-        return
-    number, line = 1, first
-    while line:
-        if len(line) > MAX_LINE_CHARACTERS:
-            raise bad_row(path, number, f"the line is longer than {MAX_LINE_CHARACTERS} characters")
-        if line.strip():
-            yield number, _mapping(path, number, _parse(path, number, line))
-        number, line = number + 1, file.readline(MAX_LINE_CHARACTERS + 1)
+def _text_rows(path: Path, kind: str, limits: Limits) -> Iterator[Row | Bad]:
+    opened = gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
+    with opened as file:
+        head = file.peek(_SNIFFED)[:_SNIFFED]
+        found = next((what for start, what in _SIGNATURES if head.startswith(start)), "")
+        if not found and b"\0" in head:
+            found = "NUL bytes, as binary files and UTF-16 have them"
+        if found:
+            raise SurroundingsError(
+                f"{path}: the file cannot be read (found {found}); {kind[1:]} in UTF-8 is needed. "
+                "Convert the file."
+            )
+        yield from _TEXT[kind](cast(BinaryIO, file), limits)
 
 
-def _parse(path: Path, number: int, text: str) -> Any:
+def _check_regular(path: Path) -> None:
+    """Refuse what is no file before it is opened: a FIFO would block for ever."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise bad_row(path, number, f"not valid JSON ({error})") from error
-
-
-def _mapping(path: Path, number: int, row: Any) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise bad_row(path, number, f"found {type(row).__name__}; a JSON object is needed")
-    return row
-
-
-def _csv_rows(path: Path, file: TextIO) -> Iterator[Row]:
-    reader = csv.DictReader(file, strict=True)
-    number = 1
-    try:
-        for number, row in enumerate(reader, 1):
-            if None in row or None in row.values():
-                raise bad_row(path, number, "the row has more or fewer cells than the header")
-            yield number, row
-    except csv.Error as error:
-        raise bad_row(path, number, f"not valid CSV ({error})") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    # Loaded here because Arrow is heavy and most studies read no Parquet.
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except pyarrow.ArrowException as error:
-        raise bad_row(path, number + 1, f"not valid Parquet ({error})") from error
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SurroundingsError(
+            f"{path}: the file cannot be read ({error.strerror}). Check the path on this machine."
+        ) from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise SurroundingsError(f"{path}: the file cannot be read (it is {what}). Name a file.")
