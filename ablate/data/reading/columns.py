@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any, TypeGuard
 
 from ablate.data.records import ROLES, user
 
-SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
+SHAREGPT_ROLES = {
+    **{role: role for role in sorted(ROLES)},
+    **{"human": "user", "prompter": "user", "gpt": "assistant", "chatgpt": "assistant"},
+}
+"""Role by what is found under ``from``."""
+PROMPTS = ("prompt", "conversations", "messages", "instruction", "question", "query", "input")
+"""Columns that may hold what a reply answers, the first that a row has."""
+CONTEXTS = ("input", "context")
+"""Columns with what an instruction is about; it follows after an empty line."""
+MOST_LISTED = 20
 Conversation = tuple[dict[str, str], ...]
 
 
@@ -60,6 +71,46 @@ def reply(row: Mapping[str, Any], column: str) -> tuple[Conversation, str]:
     return tuple(before), last["content"]
 
 
+def prompt_of(row: Mapping[str, Any], columns: tuple[str, ...] = PROMPTS) -> Conversation:
+    """Return what a reply answers: the first of some columns, an instruction with its input.
+
+    Text is kept as it is, also where a template such as Alpaca's surrounds the instruction.
+    """
+    name = next((column for column in columns if row.get(column) is not None), columns[0])
+    found = conversation(row, name)
+    if name != "instruction" or isinstance(row[name], list):
+        return found
+    context = next((row[column] for column in CONTEXTS if row.get(column)), "")
+    if not context:
+        return found
+    about = _checked_text(context, f"column {' or '.join(map(repr, CONTEXTS))}")
+    return user(f"{found[0]['content']}\n\n{about}") if about.strip() else found
+
+
+def category_of(row: Mapping[str, Any]) -> str | None:
+    """Return the column ``category`` where it holds text."""
+    found = row.get("category")
+    return _checked_text(found, "column 'category'") if isinstance(found, str) else None
+
+
+def number(value: Any, where: str) -> float:
+    """Return a finite number, or one in a text, as CSV has them."""
+    try:
+        found = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise MalformedRow(f"{where} is {short(value)}; a finite number is needed")
+    return found
+
+
+def short(value: Any) -> str:
+    """Return what was found in a column, short enough for a message."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "an integer of more than 256 bits"  # Python refuses to write out very long ones.
+    return f"{value!r:.80}" if isinstance(value, str | int | float) else type(value).__name__
+
+
 def drop_reason(prompts: tuple[Conversation, Conversation], replies: tuple[str, str]) -> str:
     """Return why a well-formed pair (chosen first) teaches nothing, or an empty string."""
     if prompts[0] != prompts[1]:
@@ -78,9 +129,15 @@ def drop_reason(prompts: tuple[Conversation, Conversation], replies: tuple[str, 
 
 def _present(row: Mapping[str, Any], column: str) -> Any:
     if row.get(column) is None:
-        found = ", ".join(map(repr, row)) or "none"
-        raise MalformedRow(f"column {column!r} is missing or null; the columns are {found}")
+        raise MalformedRow(f"column {column!r} is missing or null; {listed(row)}")
     return row[column]
+
+
+def listed(columns: Collection[str]) -> str:
+    """Say which columns there are, the first 20 of them."""
+    names = [f"{name!r:.80}" for name in islice(columns, MOST_LISTED)]
+    more = f" and {len(columns) - len(names)} more" if len(columns) > len(names) else ""
+    return f"the columns are {', '.join(names) or 'none'}{more}"
 
 
 def _is_list(value: Any) -> TypeGuard[list[Any]]:
