@@ -227,7 +227,7 @@ def to_json(item: Item) -> str:
         ) from error
 
 
-def from_json(line: str) -> Item:
+def from_json(line: str | bytes) -> Item:
     """Return the row of a line that `to_json` wrote."""
     content = json.loads(line)
     prompts = [tuple(prompt) for prompt in content["prompts"]]
