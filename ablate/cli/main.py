@@ -20,7 +20,7 @@ from ablate.store.files import REMEDIES
 
 EPILOG = """exit codes: 0 done, 1 bug, 2 command line or study file, 3 surroundings,
 4 some jobs failed, 130 interrupted. Environment: ABLATE_STORE, ABLATE_DATA_DIR,
-MLFLOW_TRACKING_URI, NO_COLOR."""
+ABLATE_MODEL_DIR, MLFLOW_TRACKING_URI, NO_COLOR."""
 
 NAMESAKE = "ablate"
 """A report generator of this name is in the package index; it installs the same package."""
@@ -36,6 +36,7 @@ COMMANDS = {
     "status": "show how far a study is",
     "report": "render the report of a study",
     "logs": "print the log of a job",
+    "models": "list the models that a study can name, or show one",
     "export": "write a cell's policy as a folder for transformers, with a model card",
     "schema": "print the JSON schema of study files",
 }
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     made["status"].add_argument("--timings", action="store_true", help="where the time went")
     made["logs"].add_argument("job", help="CELL[/STAGE][@ATTEMPT], or the start of a fingerprint")
     made["logs"].add_argument("--study", help="study name or file, where several are stored")
+    made["models"].add_argument("name", nargs="?", help="a model of the list, or its hub id")
     _add_export(made["export"])
     made["plan"].add_argument("--diff", metavar="OLD", help="compare with an earlier study file")
     made["plan"].add_argument("--order", action="store_true", help="list the jobs in order")

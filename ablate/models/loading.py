@@ -32,7 +32,11 @@ from ablate.models.boundary import Boundary
 from ablate.models.gguf import load_gguf, locate
 from ablate.models.lora import merged
 from ablate.models.sharding import collected, first_place
+from ablate.spec.registry import model_named
 from ablate.spec.stages import ImportedModelConfig
+
+LONG_WINDOW = 4096
+"""Attention windows from this length on are longer than the rows that models are trained on."""
 
 
 @dataclass(frozen=True)
@@ -148,16 +152,35 @@ def _load_hub_layout(config: ImportedModelConfig) -> tuple[Any, Any]:
     name, revision = config.location, None
     if not name and config.content.startswith("hub:"):
         name, _, revision = config.content.removeprefix("hub:").partition("@")
+    # False, and not the default: on a terminal that asks whether to run the model's own code.
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-        stated = AutoConfig.from_pretrained(name, revision=revision).dtype
-        model = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        settings = _without_window(AutoConfig.from_pretrained(name, **options))
+        model = AutoModelForCausalLM.from_pretrained(
+            name, config=settings, dtype=torch.float32, **options
+        )
     except (OSError, ValueError) as error:
+        entry = model_named(f"{name}@{revision}")
+        terms = entry.hub.terms if entry is not None and entry.hub is not None else ""
         raise SurroundingsError(
             f"model: {name!r} cannot be loaded as a causal language model: {error} "
-            "Give a folder in hub layout, or a hub id while there is a network."
+            f"Give a folder in hub layout, or a hub id while there is a network.{terms}"
         ) from error
-    return _compact(model, stated), tokenizer
+    return _compact(model, settings.dtype), tokenizer
+
+
+def _without_window(config: Any) -> Any:
+    """Return a configuration whose long attention window is its context, as in Mistral 7B v0.1.
+
+    Rows no longer than the window see all of themselves either way. Longer ones are refused where
+    text is sampled, and where a loss is taken they see more than the original would.
+    """
+    window = getattr(config, "sliding_window", None)
+    if not getattr(config, "layer_types", None) and window is not None and window >= LONG_WINDOW:
+        config.max_position_embeddings = min(config.max_position_embeddings, window)
+        config.sliding_window = None
+    return config
 
 
 def _compact(model: Any, stated: Any) -> Any:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.spec.commands import command_of, file_arguments
+from ablate.spec.hub import HubModel, local_copy, unpinned
 from ablate.spec.names import DATA_ENDINGS, Kind, LocalFile, Missing, is_hub_id, is_path
-from ablate.spec.registry import DataFile, HubData, PackageFile, registry
+from ablate.spec.registry import DataFile, HubData, PackageFile, model_named, registry
 from ablate.spec.shapes import shape_of
 
 Form = Literal["hf", "gguf", "data"]
@@ -69,15 +70,31 @@ def _hub_data(name: str, hub: HubData) -> LocalFile | Missing:
 
 
 def _find_model(name: str, folder: Path) -> LocalFile | Missing | None:
-    known = name in registry().models
-    if known:
-        entry = registry().models[name]
+    entry = registry().models.get(name)
+    if entry is not None and entry.hub is not None:
+        return _hub_model(name, entry.hub)
+    if entry is not None:
         return _package_file(entry.package, entry.format) if entry.package is not None else None
     if name.endswith(".gguf"):
         return _local(name, folder, _hash_file, form="gguf")
     if is_path(name):
         return _local(name, folder, _hash_model_folder, form="hf")
-    return LocalFile(f"hub:{name}", "", "hf") if is_hub_id(name) else None
+    if not is_hub_id(name):
+        return None
+    entry = model_named(name)
+    shape = entry.shape if entry is not None else None
+    return LocalFile(f"hub:{name}", "", "hf", shape.width if shape else None, shape)
+
+
+def _hub_model(name: str, hub: HubModel) -> LocalFile | Missing:
+    """Return the copy of a registered model on this machine, else its commit on the hub."""
+    folder = local_copy(hub)
+    if folder is not None:
+        found = _local(str(folder), folder, _hash_model_folder, form="hf")
+        return Missing(found.reason, True) if isinstance(found, Missing) else found
+    if hub.revision is None:
+        return Missing(unpinned(name, hub), True)
+    return LocalFile(f"hub:{hub.id}@{hub.revision}", "", "hf")
 
 
 def _find_command(name: str, folder: Path) -> LocalFile | Missing:

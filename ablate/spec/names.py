@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ablate.spec.hub import COMMIT, NAME
 from ablate.spec.shapes import ModelShape
 
 Kind = Literal[
@@ -16,7 +17,7 @@ Kind = Literal[
     "command",
 ]
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+@[\w.-]+")
+_HUB_ID = re.compile(f"{NAME}@{COMMIT}")
 _PLAIN = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
 DATA_ENDINGS = (*_PLAIN, ".jsonl.gz", ".json.gz", ".csv.gz")
 """How the name of a data file ends."""
@@ -58,8 +59,8 @@ class Files:
 
 
 def is_hub_id(name: str) -> bool:
-    """Return whether a name is ``owner/model@revision``."""
-    return bool(_HUB_ID.fullmatch(name)) and not name.startswith(".")
+    """Return whether a name is ``owner/name@commit``, the commit in full."""
+    return bool(_HUB_ID.fullmatch(name))
 
 
 def is_path(name: str) -> bool:
@@ -68,7 +69,7 @@ def is_path(name: str) -> bool:
 
 
 def is_model_location(name: str) -> bool:
-    """Return whether a model's name is a path, a GGUF file or a hub id with its revision."""
+    """Return whether a model's name is a path, a GGUF file or a hub id with its commit."""
     return is_path(name) or name.endswith(".gguf") or is_hub_id(name)
 
 

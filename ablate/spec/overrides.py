@@ -16,10 +16,11 @@ from ablate.spec.fields import (
     filled_in,
     links,
 )
+from ablate.spec.hub import moving
 from ablate.spec.messages import one_of, show
 from ablate.spec.names import is_model_location
 from ablate.spec.problems import Place, Problem
-from ablate.spec.registry import registry
+from ablate.spec.registry import NO_SUCH_MODEL, OTHER_MODELS, hub_models, registry
 from ablate.spec.rewards import reward_functions, reward_names
 from ablate.spec.stages import ALGORITHMS
 
@@ -189,10 +190,11 @@ def _any_name(value: str) -> str | None:
 def _model(value: str) -> str | None:
     if value in registry().models or is_model_location(value):
         return None
-    return (
-        f"{one_of(value, registry().models)} Allowed are also a folder (./name), a GGUF file and "
-        "a hub id with its revision (owner/name@commit)."
-    )
+    if (wrong := moving(value)) is not None:
+        return wrong
+    if value in hub_models():
+        return f"{value!r} lacks its commit; the registry has it as {hub_models()[value]!r}."
+    return f"{show(value)} {NO_SUCH_MODEL}{nearest(value, registry().models)} {OTHER_MODELS}"
 
 
 def _algorithm(value: str) -> str | None:

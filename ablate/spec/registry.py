@@ -13,13 +13,17 @@ import yaml
 from pydantic import Field, PositiveInt, TypeAdapter
 
 from ablate.spec.config import Config
+from ablate.spec.hub import HubModel, chat_template
 from ablate.spec.shapes import ModelShape
 from ablate.spec.shaping import Mix, Where
 
-HUB_NAME = r"^[A-Za-z0-9_][\w.-]*/[\w.-]+$"
-"""What a hub calls a model: owner and name."""
-COMMIT = r"^[0-9a-f]{40}$"
-"""A whole commit; branches and tags move, and shortened commits may become ambiguous."""
+NO_SUCH_MODEL = "is no model of the registry; `ablate models` lists those there are."
+"""What a model's unknown name is told: the list is too long for a message."""
+OTHER_MODELS = (
+    "Allowed are also a folder (./name), a GGUF file and a hub id with its commit "
+    "(owner/name@<40 hexadecimal digits>)."
+)
+"""How a model outside the registry is named."""
 _FOLDER = Path(__file__).parent / "registry"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -59,21 +63,13 @@ class HubData(Config):
     """Split."""
 
 
-class HubModel(Config):
-    """Where a model hub has a model, and on what terms."""
+class SpecialTokens(Config):
+    """What a tokenizer sets around texts."""
 
-    id: Annotated[str, Field(pattern=HUB_NAME)]
-    """``owner/name``."""
-    revision: Annotated[str, Field(pattern=COMMIT)] | None
-    """The commit that the name stands for; None where no public source states one."""
-    license: str
-    """Its terms, as the hub abbreviates them."""
-    gated: bool = False
-    """Whether the hub asks for an account that has accepted the terms."""
-    parameters: PositiveInt
-    """The published count of its weights."""
-    counted_by: str
-    """Who publishes that count."""
+    bos: str | None = None
+    """Opens a prompt; None where the tokenizer has no such token."""
+    eos: str
+    """Ends a reply."""
 
 
 class ModelEntry(Config):
@@ -90,11 +86,13 @@ class ModelEntry(Config):
     format: Literal["hf", "gguf"] = "hf"
     """How the weights are stored, for an imported model."""
     hub: HubModel | None = None
-    """The hub's model, for one that is taken from there or from a folder of its files."""
+    """The hub's model, for one that is taken from there or from a copy of its folder."""
     template: str | None = None
-    """Name of its chat template, a file beside this module's data; None keeps the tokenizer's."""
+    """Name of its chat template, a file of `ablate.spec.hub`; None keeps the tokenizer's."""
     own_template: bool = False
-    """Whether the hub's tokenizer brings that template; ours then shows it and is not imported."""
+    """Whether the hub's tokenizer brings that template: ours then shows it and is not imported."""
+    tokens: SpecialTokens | None = None
+    """Its tokenizer's special tokens, to show the template; an import reads them from the files."""
     shape: ModelShape | None = None
     """Its sizes, for an imported model."""
     sizes: dict[str, PositiveInt | None] = {}
@@ -220,18 +218,16 @@ def registry() -> Registry:
 
 
 @cache
-def chat_template(name: str) -> str:
-    """Return the text of a chat template that ships with the package."""
-    return (_FOLDER / "templates" / f"{name}.jinja").read_text(encoding="utf-8").rstrip("\n")
-
-
-@cache
-def chat_templates() -> tuple[str, ...]:
-    """Return the names of the chat templates that ship with the package."""
-    return tuple(sorted(path.stem for path in (_FOLDER / "templates").glob("*.jinja")))
-
-
-@cache
 def hub_models() -> dict[str, str]:
     """Return the registry's name of every hub model, by what the hub calls it."""
-    return {entry.hub.id: name for name, entry in registry().models.items() if entry.hub}
+    models = registry().models.items()
+    return {entry.hub.id: name for name, entry in models if entry.hub is not None}
+
+
+def model_named(name: str) -> ModelEntry | None:
+    """Return the registry's entry of a name, or of ``owner/name@commit``; None where it has none.
+
+    Another commit of a registered model keeps its sizes, template, terms and preset.
+    """
+    hub_id, at, _ = name.partition("@")
+    return registry().models.get(hub_models().get(hub_id, name) if at else name)

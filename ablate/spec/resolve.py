@@ -9,18 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from ablate.errors import nearest
 from ablate.spec.budgets import budget_of, first_share
 from ablate.spec.commands import command_name
 from ablate.spec.config import Config
 from ablate.spec.data_sources import DataMaker, data_entry
 from ablate.spec.fields import links
+from ablate.spec.hub import chat_template, chat_templates
 from ablate.spec.messages import one_of
 from ablate.spec.names import Files, LocalFile, is_model_location
 from ablate.spec.online import IMPLICIT, REWARD_MODEL, SELF, D2poConfig, OnlineConfig, ScoredConfig
 from ablate.spec.online import scored_by as scorer
 from ablate.spec.policies import PolicyConfig
 from ablate.spec.recipes import Recipe, Start, UnresolvedError
-from ablate.spec.registry import ModelEntry, registry
+from ablate.spec.registry import (
+    NO_SUCH_MODEL,
+    OTHER_MODELS,
+    ModelEntry,
+    model_named,
+    registry,
+)
 from ablate.spec.rewards import origins, reward_functions
 from ablate.spec.rules import (
     check_members,
@@ -180,6 +188,9 @@ class Resolver(DataMaker):
         form = "gguf" if file.format == "gguf" else "hf"
         extra: dict[str, object] = {"format": form, "content": file.content}
         extra |= {"location": file.location, "shape": file.shape or entry.shape}
+        template = dict(items).get("chat_template", entry.imported_template)
+        named = template if template in chat_templates() else None
+        extra["chat_template"] = chat_template(named) if named is not None else template
         return self._make(ImportedModelConfig, context, "imported_model", items, **extra)
 
     def _sft(self, context: tuple[str, str], items: Items, model_items: Items) -> SftConfig:
@@ -311,18 +322,18 @@ _IDENTITY_OF_MODEL = ("kind", "world", "format", "content", "location", "shape",
 
 
 def _no_model() -> str:
-    allowed = ", ".join(sorted(registry().models))
-    return f"no model; allowed are {allowed}, a folder, a GGUF file and a hub id. Set base.model."
+    return f"no model; `ablate models` lists the registry's. {OTHER_MODELS} Set base.model."
 
 
 def model_entry(name: str) -> ModelEntry:
     """Return the registry's entry of a model, or one for a location."""
-    entry = registry().models.get(name)
+    entry = model_named(name)
     if entry is not None:
         return entry
     if is_model_location(name):
         return _LOCAL_MODEL
-    raise UnresolvedError("model", one_of(name, registry().models))
+    message = f"{name!r} {NO_SUCH_MODEL}{nearest(name, registry().models)} {OTHER_MODELS}"
+    raise UnresolvedError("model", message)
 
 
 def resolve(

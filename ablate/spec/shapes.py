@@ -64,23 +64,26 @@ def shape_of(values: Mapping[str, Any]) -> ModelShape | None:
     found: dict[str, Any] = {}
     for field, names in _NAMES.items():
         found[field] = next((values[name] for name in names if name in values), None)
-    gpt2 = values.get("model_type") == "gpt2"
+    gpt2, opt = (values.get("model_type") == name for name in ("gpt2", "opt"))
     width, heads = found["width"], values.get("num_attention_heads", values.get("n_head"))
     if not (type(width) is int and type(heads) is int and heads > 0):
         return None
     head = values.get("head_dim") or width // heads
-    inner = values.get("intermediate_size") or values.get("n_inner") or 4 * width
+    inner = values.get("intermediate_size") or values.get("ffn_dim") or values.get("n_inner")
     shared = values.get("num_key_value_heads") or heads
     dtype = values.get("dtype", values.get("torch_dtype"))
+    positions = values.get("n_positions", 1024) if gpt2 else 0
+    if opt:  # The first two places of its table are never used.
+        positions = values.get("max_position_embeddings", 2048) + 2
     try:
         return ModelShape(
             **found,
-            intermediate=inner,
+            intermediate=inner or 4 * width,
             query=head * heads,
             keys=head * shared,
-            gated=not gpt2,
-            tied=values.get("tie_word_embeddings", gpt2),
-            positions=values.get("n_positions", 1024) if gpt2 else 0,
+            gated=not (gpt2 or opt),
+            tied=values.get("tie_word_embeddings", gpt2 or opt),
+            positions=positions,
             bytes_per_weight=2 if dtype in ("bfloat16", "float16") else 4,
         )
     except (ValidationError, TypeError):

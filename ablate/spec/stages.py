@@ -104,7 +104,8 @@ class ImportedModelConfig(Config):
     content: str
     """SHA-256 of the files, or ``hub:<id>@<revision>`` for a hub model."""
     chat_template: str | None = None
-    """Chat template that replaces the tokenizer's own; None keeps it."""
+    """Chat template that replaces the tokenizer's own, or the name of one that ships with the
+    package; None keeps it. A model of the registry has one already."""
     location: str = not_identity("")
     """Where this machine has the files."""
     shape: ModelShape | None = not_identity(None)

@@ -43,8 +43,24 @@ CASES = {
     "unknown model": (
         "study: s\nbase:\n  model: tiny-instrct\n" + GRID,
         """
-        s.yaml:3:10: base.model: 'tiny-instrct' is not one of smollm2-135m-instruct, tiny-instruct. Did you mean 'tiny-instruct'? Allowed are also a folder (./name), a GGUF file and a hub id with its revision (owner/name@commit).
+        s.yaml:3:10: base.model: 'tiny-instrct' is no model of the registry; `ablate models` lists those there are. Did you mean 'tiny-instruct'? Allowed are also a folder (./name), a GGUF file and a hub id with its commit (owner/name@<40 hexadecimal digits>).
               model: tiny-instrct
+                     ^
+        """,
+    ),
+    "a branch of a hub model": (
+        "study: s\nbase:\n  model: o/m@main\n" + GRID,
+        """
+        s.yaml:3:10: base.model: 'o/m@main' names no commit: 'main' may be a branch or a tag, and what those hold changes; 40 hexadecimal digits are needed (to find it: python -c "from huggingface_hub import model_info; print(model_info('o/m', revision='main').sha)").
+              model: o/m@main
+                     ^
+        """,
+    ),
+    "a hub model without its commit": (
+        "study: s\nbase:\n  model: Qwen/Qwen2.5-0.5B\n" + GRID,
+        """
+        s.yaml:3:10: base.model: 'Qwen/Qwen2.5-0.5B' lacks its commit; the registry has it as 'qwen2.5-0.5b'.
+              model: Qwen/Qwen2.5-0.5B
                      ^
         """,
     ),

@@ -9,6 +9,7 @@ from ablate.spec.stages import DpoConfig, LoraConfig, PpoConfig
 
 PPO = {"model": "tiny-instruct", "algorithm": "ppo", "dataset": "ai-fine"}
 DPO = PPO | {"algorithm": "dpo"}
+HUB = "o/m@" + "a" * 40
 
 
 def flat(**mapping):
@@ -144,18 +145,18 @@ def test_spelling_out_a_default_gives_the_same_object():
 
 
 def test_a_hub_model_carries_its_revision_and_needs_a_suite():
-    files = Files({("model", "o/m@abc"): LocalFile("hub:o/m@abc", "", "hf")})
-    hub = DPO | {"model": "o/m@abc", "sft": None}
+    files = Files({("model", HUB): LocalFile(f"hub:{HUB}", "", "hf")})
+    hub = DPO | {"model": HUB, "sft": None}
     with pytest.raises(UnresolvedError, match="no suite"):
         resolve(hub, files)
     recipe = resolve(hub | {"evaluation.suite": "tiny-instruct"}, files)
-    assert (recipe.model.format, recipe.model.content) == ("hf", "hub:o/m@abc")
+    assert (recipe.model.format, recipe.model.content) == ("hf", f"hub:{HUB}")
 
 
 def test_an_imported_model_without_demonstrations_says_what_to_set():
-    files = Files({("model", "o/m@abc"): LocalFile("hub:o/m@abc", "", "hf")})
+    files = Files({("model", HUB): LocalFile(f"hub:{HUB}", "", "hf")})
     with pytest.raises(UnresolvedError, match="or `sft: null` to start from the model"):
-        resolve(DPO | {"model": "o/m@abc", "evaluation.suite": "tiny-instruct"}, files)
+        resolve(DPO | {"model": HUB, "evaluation.suite": "tiny-instruct"}, files)
 
 
 def test_a_minibatch_larger_than_a_step_is_refused():
