@@ -36,6 +36,11 @@ def load_documents(name: str, *, split: Split, location: str = "") -> list[Docum
     return read(path / file_names[split] if path.is_dir() else path, split)
 
 
+def splits_of(name: str) -> tuple[str, ...]:
+    """Return the splits that a suite's files hold."""
+    return tuple(_READERS[name][0])
+
+
 def read_gsm8k(path: Path) -> list[Document]:
     """Return the word problems (Cobbe et al. 2021, arXiv:2110.14168).
 

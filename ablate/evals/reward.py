@@ -31,6 +31,7 @@ from ablate.models.loading import LoadedModel, load_policy
 from ablate.models.sampling import Request, SamplingParams, sample
 from ablate.rewards.responses import Response, Scorer
 from ablate.rewards.sources import RewardSource, load_reward
+from ablate.spec.shaping import Origin
 from ablate.spec.stages import RewardEvaluationConfig
 from ablate.store.workspace import Workspace
 
@@ -97,8 +98,9 @@ def _policy(workspace: Workspace) -> LoadedModel:
 def _pairs(config: RewardEvaluationConfig, inputs: Mapping[str, Path]) -> dict[str, list[Pair]]:
     if config.dataset == "dataset":
         return {"ordinary": read_pairs(inputs["preferences"])[: config.examples]}
+    origin = Origin(dataset=config.dataset, content=config.content, location=config.location)
     return load_evaluation_pairs(
-        config.dataset, examples=config.examples, seed=config.seed, location=config.location
+        origin, examples=config.examples, seed=config.seed, shaping=config.shaping
     )
 
 

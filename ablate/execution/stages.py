@@ -12,9 +12,9 @@ EntryPoint = Callable[[Workspace], None]
 ENTRY_POINTS: Mapping[str, str] = {
     "model": "ablate.training.base:run",
     "sft": "ablate.training.sft:run",
-    "preferences": "ablate.data.preferences:run",
-    "demonstrations": "ablate.data.demonstrations:run",
-    "prompts": "ablate.data.prompts:run",
+    "preferences": "ablate.data.making:make",
+    "demonstrations": "ablate.data.making:make",
+    "prompts": "ablate.data.making:make",
     "tokens": "ablate.training.tokens:run",
     "contamination": "ablate.data.contamination:run",
     "reference": "ablate.training.reference:run",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.data.preferences import read_pairs
-from ablate.data.prompts import load_prompts
+from ablate.data.prompts import prompts_of
 from ablate.data.records import Prompt
 from ablate.models.boundary import Boundary, Row
 from ablate.models.sampling import Request, SamplingParams, sample
@@ -139,9 +139,7 @@ def read_prompts(workspace: Workspace, config: SamplingConfig, boundary: Boundar
 def _all_prompts(workspace: Workspace, config: SamplingConfig) -> list[Prompt]:
     size = config.prompts_examples
     if config.prompts != DATASET:
-        return load_prompts(
-            config.prompts, examples=size, seed=config.seed, location=config.prompts_location
-        )
+        return prompts_of(workspace.inputs, config)
     pairs = read_pairs(workspace.inputs["preferences"])
     # Several pairs may share a prompt; it is one prompt.
     distinct = {repr([dict(message) for message in pair.prompt]): pair for pair in pairs}

@@ -11,7 +11,7 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from ablate.data.demonstrations import load_demonstrations
-from ablate.data.preferences import read_preference_file
+from ablate.data.preferences import load_pairs
 from ablate.data.prompts import load_prompts
 from ablate.data.reading.files import read_rows
 from ablate.data.reading.limits import Limits
@@ -52,7 +52,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_format_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
-    pairs, dropped = read_preference_file(write(tmp_path / name, ROWS))
+    pairs, dropped = load_pairs(str(write(tmp_path / name, ROWS)), examples=None, seed=0)
     assert [(p.id, p.prompt[0]["content"], p.chosen, p.rejected) for p in pairs] == [
         ("a-1", *ROWS[0].values()),
         ("a-2", *ROWS[1].values()),
@@ -164,7 +164,7 @@ REPLY = {"role": "assistant", "content": "Because."}
 def test_strings_messages_and_conversations_give_one_pair(
     tmp_path: Path, row: dict[str, Any]
 ) -> None:
-    [pair], dropped = read_preference_file(write(tmp_path / "a.jsonl", [row]))
+    [pair], dropped = load_pairs(str(write(tmp_path / "a.jsonl", [row])), examples=None, seed=0)
     assert (pair.prompt, pair.chosen, pair.rejected) == ((USER,), "Because.", "No.")
     assert (pair.category, pair.world, dropped) == (None, None, {})
 
@@ -179,7 +179,7 @@ def test_useless_pairs_are_dropped_and_counted(tmp_path: Path) -> None:
         {"chosen": [USER, REPLY], "rejected": [{**USER, "content": "How?"}, REPLY]},
         {"prompt": "a", "chosen": "x", "rejected": "y", "category": "safety"},
     ]
-    [pair], dropped = read_preference_file(write(tmp_path / "a.jsonl", rows))
+    [pair], dropped = load_pairs(str(write(tmp_path / "a.jsonl", rows)), examples=None, seed=0)
     assert (pair.id, pair.category) == ("a-7", "safety")
     assert dropped == {
         "identical_replies": 1,
@@ -223,7 +223,7 @@ def test_a_wrong_column_is_named_with_its_row(
 ) -> None:
     path = write(tmp_path / "a.jsonl", [ROWS[0], row])
     with pytest.raises(StageError) as caught:
-        read_preference_file(path)
+        load_pairs(str(path), examples=None, seed=0)
     assert str(caught.value).startswith(f"{path}:2: ")
     assert reason in str(caught.value)
 
@@ -233,7 +233,7 @@ def test_prompts_come_from_their_column(tmp_path: Path) -> None:
     found = load_prompts(str(path), examples=None, seed=0)
     assert [(p.id, len(p.messages)) for p in found] == [("mine-1", 1), ("mine-2", 3)]
     path = write(tmp_path / "bad.jsonl", [{"text": "Why?"}])
-    with pytest.raises(StageError, match=r"bad\.jsonl:1: column 'prompt' is missing"):
+    with pytest.raises(StageError, match=r"bad\.jsonl:1: .*no layout fits"):
         load_prompts("mine", examples=None, seed=0, location=str(path))
 
 
@@ -241,14 +241,17 @@ def test_demonstrations_are_messages_or_prompt_and_completion(tmp_path: Path) ->
     rows = [{"messages": [USER, REPLY]}, {"prompt": "Why?", "completion": "Because."}]
     path = write(tmp_path / "a.jsonl", rows)
     first, second = load_demonstrations("mine", examples=None, seed=0, location=str(path))
-    assert first == second
+    assert (first.prompt, first.completion) == (second.prompt, second.completion)
     assert (first.prompt, first.completion) == ((USER,), "Because.")
+    assert [(item.id, item.source) for item in (first, second)] == [
+        ("mine-1", "mine"),
+        ("mine-2", "mine"),
+    ]
 
 
 @pytest.mark.parametrize(
     "row", [{"messages": [REPLY]}, {"prompt": "Why?", "completion": " "}, {"prompt": "Why?"}]
 )
-def test_an_unusable_demonstration_is_named(tmp_path: Path, row: dict[str, Any]) -> None:
+def test_an_unusable_demonstration_is_left_out(tmp_path: Path, row: dict[str, Any]) -> None:
     path = write(tmp_path / "a.jsonl", [row])
-    with pytest.raises(StageError, match=r"a\.jsonl:1: "):
-        load_demonstrations("mine", examples=None, seed=0, location=str(path))
+    assert load_demonstrations("mine", examples=None, seed=0, location=str(path)) == []

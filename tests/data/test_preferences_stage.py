@@ -9,6 +9,7 @@ from ablate.data.preferences import load_evaluation_pairs, load_pairs, read_pair
 from ablate.data.sampling import subsample
 from ablate.errors import StageError
 from ablate.spec.config import Config
+from ablate.spec.shaping import Origin
 from ablate.spec.stages import PreferencesConfig, ReferenceConfig
 from ablate.store.workspace import Workspace
 
@@ -34,7 +35,11 @@ def test_the_artifact_holds_the_pairs_and_what_was_dropped(tmp_path: Path) -> No
     assert read_pairs(job.output) == pairs
     assert json.loads((job.output / "summary.json").read_text()) == {
         "rows": 100,
+        "pairs": 100,
+        "read": {"ai-fine": 100},
         "dropped": {"tie": dropped["tie"]},
+        "steps": [],
+        "shares": [],
     }
     assert job.counts == {"preferences": 100}
     line = json.loads((job.output / "pairs.jsonl").read_text().splitlines()[0])
@@ -56,7 +61,7 @@ def test_a_file_becomes_an_artifact_with_its_line_separators(tmp_path: Path) -> 
     run(job)
     pairs = read_pairs(job.output)
     assert [(pair.id, pair.chosen, pair.world) for pair in pairs] == [
-        (f"rows-{n}", "a\u2028b", None) for n in range(1, 6)
+        (f"mine-{n}", "a\u2028b", None) for n in range(1, 6)
     ]
 
 
@@ -64,7 +69,7 @@ def test_a_file_without_a_usable_pair_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"prompt": "a", "chosen": "b", "rejected": "b"}\n')
     job = workspace(tmp_path, PreferencesConfig(dataset="mine", location=str(path)))
-    with pytest.raises(StageError, match="no usable pair is left.*'identical_replies': 1"):
+    with pytest.raises(StageError, match="no usable row is left.*'identical_replies': 1"):
         run(job)
 
 
@@ -91,11 +96,11 @@ def test_more_examples_than_there_are_is_an_error(tmp_path: Path) -> None:
 
 
 def test_evaluation_pairs_of_the_world_are_ordinary_and_hard() -> None:
-    found = load_evaluation_pairs("tiny-instruct", examples=12, seed=0)
+    found = load_evaluation_pairs(Origin(dataset="tiny-instruct"), examples=12, seed=0)
     assert {kind: len(pairs) for kind, pairs in found.items()} == {"ordinary": 12, "hard": 12}
 
 
 def test_evaluation_pairs_of_a_file_are_at_most_all_of_it(tmp_path: Path) -> None:
     path = str(rows_file(tmp_path, 5))
-    found = load_evaluation_pairs("mine", examples=600, seed=0, location=path)
+    found = load_evaluation_pairs(Origin(dataset="mine", location=path), examples=600, seed=0)
     assert {kind: len(pairs) for kind, pairs in found.items()} == {"ordinary": 5}

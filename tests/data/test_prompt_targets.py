@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.data.prompts import read_prompt_file
+from ablate.data.prompts import load_prompts
 from ablate.errors import AblateError
 
 
@@ -21,11 +21,11 @@ def test_a_prompt_file_may_hold_the_right_answers(tmp_path: Path) -> None:
         {"prompt": "who ?", "target": "me"},
         {"prompt": "?"},
     ]
-    prompts = read_prompt_file(prompt_file(tmp_path, *rows))
+    prompts = load_prompts(str(prompt_file(tmp_path, *rows)), examples=None, seed=0)
     assert [prompt.target for prompt in prompts] == ["7", "me", None]
 
 
 def test_a_target_that_is_no_text_is_named_with_its_row(tmp_path: Path) -> None:
     path = prompt_file(tmp_path, {"prompt": "a", "target": "b"}, {"prompt": "c", "target": [1]})
     with pytest.raises(AblateError, match=r"2.*column 'target' is list; a string is needed"):
-        read_prompt_file(path)
+        load_prompts(str(path), examples=None, seed=0)

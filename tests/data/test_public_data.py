@@ -14,6 +14,7 @@ from ablate.data.preferences import load_evaluation_pairs, load_pairs
 from ablate.data.prompts import load_prompts
 from ablate.data.records import Messages, user
 from ablate.errors import StageError, StudyError
+from ablate.spec.shaping import Origin
 
 
 def write_lines(path: Path, rows: list[dict[str, str]]) -> Path:
@@ -112,7 +113,9 @@ def test_no_opening_is_in_two_parts_of_the_harmless_file(hh_file: Path) -> None:
 def test_training_and_evaluation_take_their_parts(hh_file: Path) -> None:
     location = str(hh_file)
     train, _ = load_pairs("hh-harmless", examples=500, seed=1, location=location)
-    test = load_evaluation_pairs("hh-harmless", examples=600, seed=1, location=location)
+    test = load_evaluation_pairs(
+        Origin(dataset="hh-harmless", location=location), examples=600, seed=1
+    )
     wanted = load_prompts("hh-harmless", examples=None, seed=0, location=location)
     shown = load_demonstrations("hh-harmless", examples=50, seed=0, location=location)
     assert {part_of(pair.prompt) for pair in train} == {"train"}

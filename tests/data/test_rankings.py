@@ -121,7 +121,11 @@ def test_the_artifact_of_a_ranked_world_holds_all_three_files(tmp_path: Path) ->
 def test_two_replies_leave_the_artifact_as_it_was(tmp_path: Path) -> None:
     job = workspace(tmp_path, dataset="ai-fine", examples=20)
     run(job)
-    assert sorted(path.name for path in job.output.iterdir()) == ["pairs.jsonl", "summary.json"]
+    assert sorted(path.name for path in job.output.iterdir()) == [
+        "dropped.jsonl",
+        "pairs.jsonl",
+        "summary.json",
+    ]
     line = json.loads((job.output / "pairs.jsonl").read_text().splitlines()[0])
     assert list(line) == ["id", "prompt", "chosen", "rejected", "category", "world"]
     assert read_rankings(job.output) == [] and read_rated_replies(job.output) == []

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Literal
 
+from ablate.data.converters.common import Columns, Context, judged, row_by_row
 from ablate.data.reading.columns import Conversation, MalformedRow, drop_reason, text
-from ablate.data.reading.files import bad_row, read_rows
-from ablate.data.records import Document, Messages, Pair
+from ablate.data.reading.files import Row, bad_row, read_rows
+from ablate.data.records import Document, Dropped, Judged, Messages, Pair
 
 NAME = "hh-harmless"
 Part = Literal["train", "validation", "test"]
@@ -53,6 +56,18 @@ def part_of(prompt: Messages) -> Part:
     return "validation" if bucket == 3 else "train"
 
 
+def convert_hh(rows: Iterable[Row], source: str) -> Iterator[Judged | Dropped]:
+    """Yield the pair of every row whose two dialogues differ in the last reply alone."""
+    for number, row in rows:
+        chosen, rejected = turns(text(row, "chosen")), turns(text(row, "rejected"))
+        if reason := _unusable(chosen, rejected):
+            yield Dropped(number, reason)
+        else:
+            replies = chosen[-1]["content"], rejected[-1]["content"]
+            prompt = alternating(chosen[:-1])
+            yield Judged(Pair(f"{source}-{number}", prompt, *replies, source=source))
+
+
 def read_hh(path: Path, part: Part = "train") -> tuple[list[Pair], Counter[str]]:
     """Return the usable pairs of one part, and how many rows of the file were left out, and why."""
     pairs: list[Pair] = []
@@ -77,6 +92,52 @@ def _unusable(chosen: Conversation, rejected: Conversation) -> str:
         return "no_reply"
     prompts = chosen[:-1], rejected[:-1]
     return drop_reason(prompts, (chosen[-1]["content"], rejected[-1]["content"]))
+
+
+def _hh(row: Columns, id_: str, source: str, *, part: Part | None = None) -> Judged | str:
+    """Return the last reply of one dialogue against the last of the other, of one part or of all.
+
+    Both dialogues have to be equal before.
+    """
+    chosen, rejected = turns(text(row, "chosen")), turns(text(row, "rejected"))
+    if reason := _unusable(chosen, rejected):
+        return reason
+    if part is not None and (found := part_of(chosen[:-1])) != part:
+        return f"in_{found}_part"
+    prompt = alternating(chosen[:-1])
+    return judged(Context(id_, source, prompt), (chosen[-1]["content"], rejected[-1]["content"]))
+
+
+def _hh_first_difference(row: Columns, id_: str, source: str) -> Judged | str:
+    """Return the replies of the first turn in which two dialogues differ; what follows is ignored.
+
+    The published conversion (EasyLM, conversion_scripts/convert_preference_data.py). We depart from
+    it in two places: it splits at ``Human:`` and ``Assistant:`` wherever they stand, also inside of
+    a reply, and it leaves empty turns out where we drop the row.
+    """
+    chosen, rejected = turns(text(row, "chosen")), turns(text(row, "rejected"))
+    if chosen == rejected:
+        return "identical_replies"
+    same = sum(
+        1 for _ in takewhile(lambda two: two[0] == two[1], zip(chosen, rejected, strict=False))
+    )
+    if same == min(len(chosen), len(rejected)):
+        return "one_ends_before_they_differ"
+    replies = chosen[same], rejected[same]
+    if any(turn["role"] != "assistant" for turn in replies):
+        return "no_reply"
+    prompt = alternating(chosen[:same])
+    return judged(Context(id_, source, prompt), (replies[0]["content"], replies[1]["content"]))
+
+
+CONVERTERS = {
+    "hh": row_by_row(_hh),
+    "hh_train": row_by_row(partial(_hh, part="train")),
+    "hh_validation": row_by_row(partial(_hh, part="validation")),
+    "hh_test": row_by_row(partial(_hh, part="test")),
+    "hh_first_difference": row_by_row(_hh_first_difference),
+}
+"""By layout."""
 
 
 def hh_documents(path: Path, part: Part) -> list[Document]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.data.demonstrations import load_demonstrations
+from ablate.data.demonstrations import demonstrations_of
 from ablate.data.preferences import read_pairs
 from ablate.data.records import Demonstration, Pair
 from ablate.models.batching import row_lengths
@@ -79,9 +79,7 @@ def write_materials(workspace: Workspace, boundary: Boundary, folder: Path) -> M
 def _demonstrations(
     workspace: Workspace, config: SftConfig, boundary: Boundary, folder: Path
 ) -> Materials:
-    found = load_demonstrations(
-        config.dataset, examples=config.examples, seed=config.seed, location=config.location
-    )
+    found = demonstrations_of(workspace.inputs, config)
     rows = [row for item in found if (row := _demonstration(boundary, item, config.max_length))]
     count_kept(workspace, "demonstrations", kept=len(rows), total=len(found))
     return Materials(

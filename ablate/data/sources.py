@@ -1,0 +1,117 @@
+"""The rows of a data set, whatever it is: generated, registered, a file, a folder or a hub id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from ablate.data.converters.hh import NAME as HH_HARMLESS
+from ablate.data.converters.hh import part_of
+from ablate.data.converters.table import CONVERTERS
+from ablate.data.reading.columns import MalformedRow
+from ablate.data.reading.files import Row
+from ablate.data.reading.layouts import LAYOUTS, Converter, recognize
+from ablate.data.reading.origin import origin_rows
+from ablate.data.records import Dropped, Judged
+from ablate.data.shaping.items import Item, Kind, of_kind, prompt_of, row_number
+from ablate.data.tiny.preferences import EXAMPLES, LABELLERS, preferences
+from ablate.data.tiny.rankings import judged
+from ablate.data.tiny.sets import (
+    PROMPT_EXAMPLES,
+    PROMPT_WEIGHTS,
+    SFT_EXAMPLES,
+    demonstrations,
+    prompts,
+)
+from ablate.errors import StageError, unknown_choice
+from ablate.spec.shaping import Origin
+
+TINY_DEMONSTRATIONS = "tiny-demonstrations"
+GENERATED = frozenset({*LABELLERS, TINY_DEMONSTRATIONS, *PROMPT_WEIGHTS})
+"""Data sets that are made and not read."""
+
+
+def generated_items(
+    name: str, kind: Kind, *, seed: int, examples: int | None = None, replies: int = 2
+) -> tuple[Iterator[Item | Dropped], Counter[str]] | None:
+    """Return rows of an embedded world's data set and what was left out on the way, by reason.
+
+    None for any other name. Exactly ``examples`` rows are made, so a subsample is never needed.
+    """
+    ties: Counter[str] = Counter()
+    items: Iterable[Item]
+    if name in LABELLERS and replies > 2:
+        items, ties = judged(name, seed, examples or EXAMPLES, replies=replies)
+    elif name in LABELLERS:
+        pairs, ties = preferences(name, seed, examples or EXAMPLES)
+        items = map(Judged, pairs)
+    elif name == TINY_DEMONSTRATIONS:
+        items = demonstrations(seed, examples or SFT_EXAMPLES)
+    elif name in PROMPT_WEIGHTS:
+        items = prompts(name, seed, examples or PROMPT_EXAMPLES)
+    else:
+        return None
+    return of_kind(items, kind), ties
+
+
+def source_items(origin: Origin, kind: Kind, *, part: str = "train") -> Iterator[Item | Dropped]:
+    """Yield the rows of a data set that lies somewhere, as a stage of this kind uses them.
+
+    Raises StageError (``bad_data``) with file and row where a row cannot be read.
+    """
+    items = converted(origin_rows(origin), origin)
+    if origin.dataset == HH_HARMLESS:
+        items = _of_part(items, part)
+    return of_kind(items, kind)
+
+
+def converted(rows: Iterable[Row], origin: Origin) -> Iterator[Item | Dropped]:
+    """Yield what rows say, read as the origin's layout or as the one their columns look like."""
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        return
+    at = [first[0]]
+    source = source_name(origin)
+    try:
+        convert = _converter(origin, first)
+        yield from convert(_counted(chain([first], rows), at), source)
+    except MalformedRow as error:
+        where = origin.location or origin.dataset
+        raise StageError(f"{where}:{at[0]}: {error}", kind="bad_data") from error
+
+
+def source_name(origin: Origin) -> str:
+    """Return what rows are called after: the registry's name, or the file's without its ending."""
+    name = origin.dataset.rstrip("/").rpartition("/")[2]
+    is_file = "." in name and (origin.dataset.startswith((".", "/", "~")) or "." in name[1:])
+    return name.partition(".")[0] if is_file and "@" not in origin.dataset else name
+
+
+def _converter(origin: Origin, first: Row) -> Converter:
+    known = {**LAYOUTS, **CONVERTERS}
+    layout = origin.layout or recognize(first[1].keys(), first[1])
+    if layout not in known:
+        raise StageError(
+            f"data set {origin.dataset!r}: {unknown_choice('layout', layout, sorted(known))}",
+            kind="bad_data",
+        )
+    return known[layout]
+
+
+def _counted(rows: Iterable[Row], at: list[int]) -> Iterator[Row]:
+    """Yield rows and remember the number of the last, for messages."""
+    for row in rows:
+        at[0] = row[0]
+        yield row
+
+
+def _of_part(items: Iterable[Item | Dropped], part: str) -> Iterator[Item | Dropped]:
+    """Yield the rows of one part, told by the opening of the conversation."""
+    for item in items:
+        found = part if isinstance(item, Dropped) else part_of(prompt_of(item))
+        if found == part or isinstance(item, Dropped):
+            yield item
+        else:
+            yield Dropped(row_number(item), f"in_{found}_part")
