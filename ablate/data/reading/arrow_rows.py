@@ -48,7 +48,7 @@ def parquet_rows(path: Path, limits: Limits) -> Iterator[Row | Bad]:
     with file:
         rows = _claimed_rows(path, file.metadata, limits)
         batches = file.iter_batches(batch_size=rows, use_threads=False)
-        yield from _rows(batches, file.schema_arrow, limits, kind="Parquet")
+        yield from batch_rows(batches, file.schema_arrow, limits, kind="Parquet")
 
 
 def arrow_rows(path: Path, limits: Limits) -> Iterator[Row | Bad]:
@@ -63,7 +63,7 @@ def arrow_rows(path: Path, limits: Limits) -> Iterator[Row | Bad]:
             reader = pyarrow.ipc.open_stream(file)
         except (pyarrow.ArrowException, OSError) as error:
             raise BadFile(1, f"not valid Arrow ({error})") from error
-        yield from _rows(iter(reader), reader.schema, limits, kind="Arrow")
+        yield from batch_rows(iter(reader), reader.schema, limits, kind="Arrow")
 
 
 def _check_footer(path: Path, limits: Limits) -> None:
@@ -96,9 +96,10 @@ def _claimed_rows(path: Path, metadata: Any, limits: Limits) -> int:
     return int(min(BATCH, max(1, limits.row_bytes // max(1, int(longest)))))
 
 
-def _rows(
+def batch_rows(
     batches: Iterator[Any], schema: pyarrow.Schema, limits: Limits, *, kind: str
 ) -> Iterator[Row | Bad]:
+    """Yield the rows of record batches from anywhere; ``kind`` is what messages call the file."""
     import pyarrow
 
     _check_schema(schema, limits)

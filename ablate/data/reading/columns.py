@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeGuard
 
@@ -85,6 +85,14 @@ def prompt_of(row: Mapping[str, Any], columns: tuple[str, ...] = PROMPTS) -> Con
         return found
     about = _checked_text(context, f"column {' or '.join(map(repr, CONTEXTS))}")
     return user(f"{found[0]['content']}\n\n{about}") if about.strip() else found
+
+
+def rename(row: dict[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return a row with our names of columns; ``names`` holds ours and the file's."""
+    pairs = tuple(names)
+    theirs = {name for _, name in pairs}
+    kept = {name: value for name, value in row.items() if name not in theirs}
+    return kept | {ours: row[name] for ours, name in pairs if name in row}
 
 
 def category_of(row: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ from ablate.data.reading.choices import (
     thumb,
     two_of,
 )
-from ablate.data.reading.columns import MalformedRow, listed
+from ablate.data.reading.columns import MalformedRow, listed, rename
 from ablate.data.reading.files import MALFORMED
 from ablate.data.reading.limits import Row, bad_row
 from ablate.data.reading.preference_rows import judged_row
@@ -156,8 +156,7 @@ def renamed(rows: Iterable[Row], columns: Iterable[tuple[str, str]]) -> Iterator
         if first and (missing := sorted(theirs - row.keys())):
             raise MalformedRow(f"column {missing[0]!r}, to be renamed, is missing; {listed(row)}")
         first = False
-        kept = {name: value for name, value in row.items() if name not in theirs}
-        yield number, kept | {ours: row[name] for ours, name in pairs if name in row}
+        yield number, rename(row, pairs)
 
 
 def converted(
