@@ -27,6 +27,8 @@ Item = Judged | Demonstration | Prompt
 Kind = Literal["preferences", "demonstrations", "prompts"]
 Record = Pair | Ranking | RatedReply | Feedback | Demonstration | Prompt
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+"""`json.dumps` would make one for each row."""
 _PARTS: Mapping[str, type[Record]] = {
     "pair": Pair,
     "ranking": Ranking,
@@ -104,7 +106,8 @@ def preferred_of(item: Item) -> tuple[str, ...]:
 
 def plain(text: str) -> str:
     """Return a text without its case, its spacing and its choice of Unicode composition."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+    return " ".join(folded.split())
 
 
 def prompt_key(item: Item) -> bytes:
@@ -133,16 +136,17 @@ def row_key(item: Item) -> bytes:
 
 def with_replies(item: Item, change: Callable[[str], str]) -> Item:
     """Return the row with every reply changed, or the same object where none changes."""
-    if isinstance(item, Prompt) or all(change(reply) == reply for reply in replies_of(item)):
+    new = {reply: change(reply) for reply in replies_of(item)}
+    if isinstance(item, Prompt) or all(before == after for before, after in new.items()):
         return item
     if isinstance(item, Demonstration):
-        return replace(item, completion=change(item.completion))
+        return replace(item, completion=new[item.completion])
     pair, ranking, feedback = item.pair, item.ranking, item.feedback
     return Judged(
-        pair and replace(pair, chosen=change(pair.chosen), rejected=change(pair.rejected)),
-        ranking and replace(ranking, replies=tuple(map(change, ranking.replies))),
-        tuple(replace(rated, reply=change(rated.reply)) for rated in item.rated),
-        feedback and replace(feedback, reply=change(feedback.reply)),
+        pair and replace(pair, chosen=new[pair.chosen], rejected=new[pair.rejected]),
+        ranking and replace(ranking, replies=tuple(new[reply] for reply in ranking.replies)),
+        tuple(replace(rated, reply=new[rated.reply]) for rated in item.rated),
+        feedback and replace(feedback, reply=new[feedback.reply]),
     )
 
 
@@ -218,7 +222,7 @@ def to_json(item: Item) -> str:
         name = "prompt" if isinstance(item, Prompt) else "demonstration"
         content = {"prompts": prompts, name: written(item)}
     try:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(content)
     except ValueError as error:
         raise StageError(
             f"row {leading(item).id!r}: a score, margin or rating is not finite ({error}); finite "

@@ -41,7 +41,7 @@ def truecased(text: str) -> str:
     Zephyr's authors (arXiv:2310.16944) also mended single sentences of texts with capitals; there
     an abbreviation's point is easily taken for a full stop, so we leave such texts alone.
     """
-    if not any(letter.islower() for letter in text) or _has_capital(text):
+    if _has_capital(text) or not any(letter.islower() for letter in text):
         return text
     english = _ENGLISH.search(text) is not None and _LOOP.search(text) is None
     pieces = _CODE.split(text)
@@ -57,7 +57,9 @@ def truecased(text: str) -> str:
 
 
 def _has_capital(text: str) -> bool:
-    return any(letter.isupper() or letter.istitle() for letter in text)
+    # The first half settles most texts at the speed of C; some capitals, such as mathematical
+    # ones, have no small letter.
+    return text.lower() != text or any(letter.isupper() for letter in text)
 
 
 def _sentences(piece: str, fresh: bool, *, first: bool) -> tuple[str, bool]:
