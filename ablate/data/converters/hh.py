@@ -6,12 +6,11 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Literal
 
-from ablate.data.converters.common import Columns, Context, judged, row_by_row
+from ablate.data.converters.common import Columns, Context, Converter, judged, row_by_row
 from ablate.data.reading.columns import Conversation, MalformedRow, drop_reason, text
 from ablate.data.reading.files import Row, bad_row, read_rows
 from ablate.data.records import Document, Dropped, Judged, Messages, Pair
@@ -94,20 +93,6 @@ def _unusable(chosen: Conversation, rejected: Conversation) -> str:
     return drop_reason(prompts, (chosen[-1]["content"], rejected[-1]["content"]))
 
 
-def _hh(row: Columns, id_: str, source: str, *, part: Part | None = None) -> Judged | str:
-    """Return the last reply of one dialogue against the last of the other, of one part or of all.
-
-    Both dialogues have to be equal before.
-    """
-    chosen, rejected = turns(text(row, "chosen")), turns(text(row, "rejected"))
-    if reason := _unusable(chosen, rejected):
-        return reason
-    if part is not None and (found := part_of(chosen[:-1])) != part:
-        return f"in_{found}_part"
-    prompt = alternating(chosen[:-1])
-    return judged(Context(id_, source, prompt), (chosen[-1]["content"], rejected[-1]["content"]))
-
-
 def _hh_first_difference(row: Columns, id_: str, source: str) -> Judged | str:
     """Return the replies of the first turn in which two dialogues differ; what follows is ignored.
 
@@ -130,11 +115,8 @@ def _hh_first_difference(row: Columns, id_: str, source: str) -> Judged | str:
     return judged(Context(id_, source, prompt), (replies[0]["content"], replies[1]["content"]))
 
 
-CONVERTERS = {
-    "hh": row_by_row(_hh),
-    "hh_train": row_by_row(partial(_hh, part="train")),
-    "hh_validation": row_by_row(partial(_hh, part="validation")),
-    "hh_test": row_by_row(partial(_hh, part="test")),
+CONVERTERS: dict[str, Converter] = {
+    "hh": convert_hh,
     "hh_first_difference": row_by_row(_hh_first_difference),
 }
 """By layout."""

@@ -10,7 +10,6 @@ from ablate.data.converters import (
     grouped,
     hh,
     rated,
-    tutorials,
     votes,
     web,
 )
@@ -24,6 +23,5 @@ CONVERTERS: Mapping[str, Converter] = {
     **hh.CONVERTERS,
     **annotated.CONVERTERS,
     **conversations.CONVERTERS,
-    **tutorials.CONVERTERS,
 }
 """By layout; docs/datasets.md says what each one takes and does."""
