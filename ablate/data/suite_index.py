@@ -6,28 +6,10 @@ from pathlib import Path
 
 from ablate.data.converters.hh import NAME as HH_HARMLESS
 from ablate.data.documents import Split, load_documents, splits_of
-from ablate.data.hygiene.contamination import Index
+from ablate.data.hygiene.exposure import Suites
 from ablate.data.records import Document
 from ablate.spec.registry import registry
 from ablate.spec.shaping import ContaminationFilter
-
-
-class SuiteIndex:
-    """Says whether a text holds any item of some suites."""
-
-    def __init__(self, documents: list[Document]) -> None:
-        """Index the questions; what the assistant said before them is context and no item."""
-        texts = [question(document) for document in documents]
-        self._index = Index(texts, [document.id for document in documents])
-
-    def matches(self, text: str) -> bool:
-        """Return whether a text holds an item, whole or in large part."""
-        return bool(self._index.matches([text]))
-
-
-def question(document: Document) -> str:
-    """Return what the user asks in an evaluation document."""
-    return "\n".join(m["content"] for m in document.messages if m["role"] == "user")
 
 
 def suite_documents(suite: str, location: str, split: Split | None = None) -> list[Document]:
@@ -49,10 +31,8 @@ def suite_documents(suite: str, location: str, split: Split | None = None) -> li
     return found
 
 
-def suite_index(config: ContaminationFilter) -> SuiteIndex:
+def suite_index(config: ContaminationFilter) -> Suites:
     """Return the index of the suites that a filter names."""
     locations = config.location or ("",) * len(config.suites)
-    documents: list[Document] = []
-    for suite, location in zip(config.suites, locations, strict=True):
-        documents += suite_documents(suite, location)
-    return SuiteIndex(documents)
+    named = zip(config.suites, locations, strict=True)
+    return Suites({suite: suite_documents(suite, location) for suite, location in named})

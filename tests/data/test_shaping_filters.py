@@ -10,12 +10,12 @@ from ablate.data.shaping.filters import row_filter
 from ablate.data.shaping.items import Item
 from ablate.data.shaping.phrases import REFUSALS
 from ablate.data.shaping.truecase import truecased
-from ablate.spec.shaping import FILTERS, ContaminationFilter
+from ablate.spec.shaping import FILTERS
 
 
 def kept(rows: list[Item], kind: str, **fields: Any) -> list[Item]:
     """Return what one filter leaves, in order."""
-    step = row_filter(FILTERS[kind](**fields), None)  # type: ignore[arg-type]
+    step = row_filter(FILTERS[kind](**fields))  # type: ignore[arg-type]
     return [row for row in map(step, rows) if row is not None]
 
 
@@ -104,36 +104,6 @@ def test_scores_no_further_apart_than_the_gap_are_a_tie() -> None:
     ]
     assert kept(rows, "ties") == rows[1:]
     assert kept(rows, "ties", gap=0.5) == rows[3:]
-
-
-class Index:
-    """Matches texts that hold one word."""
-
-    def __init__(self, word: str) -> None:
-        self.word = word
-
-    def matches(self, text: str) -> bool:
-        return self.word in text
-
-
-def test_a_row_that_shares_text_with_a_suite_is_dropped_wherever_it_does() -> None:
-    config = ContaminationFilter(suites=("gsm8k",))
-    asked: list[ContaminationFilter] = []
-
-    def index(named: ContaminationFilter) -> Index:
-        asked.append(named)
-        return Index("apples")
-
-    step = row_filter(config, index)
-    assert asked == [config]
-    assert step(pair("a", "b", prompt="five apples")) is None
-    assert step(pair("a", "no apples")) is None
-    assert step(pair("a", "b")) == pair("a", "b")
-
-
-def test_a_filter_without_its_index_is_a_bug() -> None:
-    with pytest.raises(TypeError, match="contamination"):
-        row_filter(ContaminationFilter(suites=("gsm8k",)), None)
 
 
 TRUECASED: Mapping[str, str] = {

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate.data.records import Dropped, Judged, Pair, Prompt, user
+from ablate.data.hygiene.exposure import Suites
+from ablate.data.records import Document, Dropped, Judged, Pair, Prompt, user
 from ablate.data.sampling import subsample
 from ablate.data.shaping.items import Item, leading
 from ablate.data.shaping.ledger import Count, Ledger, Share
-from ablate.data.shaping.pipeline import Source, shaped
+from ablate.data.shaping.pipeline import Indexes, Source, shaped
 from ablate.data.shaping.select import Wanted
 from ablate.data.shaping.spool import Spool
 from ablate.errors import StageError
-from ablate.spec.shaping import ContaminationFilter, Shaping
+from ablate.spec.shaping import Shaping
 
 
 def prompts(source: str, *texts: str) -> list[Item]:
@@ -120,22 +121,37 @@ def test_a_data_set_without_rows_passes_every_filter(tmp_path: Path) -> None:
     assert run(tmp_path, Ledger(), [Source("a", [])], filters=filters, cap=3) == []
 
 
-class Nothing:
-    def matches(self, text: str) -> bool:
-        return "q" in text
+def contaminated_by(*texts: str) -> Indexes:
+    """Return suites whose items are some documents."""
+    documents = [Document(text, user(text), "") for text in texts]
+    return lambda config: Suites({name: documents for name in config.suites})
 
 
-def test_the_texts_of_suites_come_from_outside(tmp_path: Path) -> None:
+def test_rows_that_hold_an_item_of_a_suite_are_left_out_wherever_it_is(tmp_path: Path) -> None:
+    item = "how many apples does she have left after giving nine of them away"
+    pairs: list[Item] = [
+        Judged(Pair("a-1", user("p"), "a", "b", source="a")),
+        Judged(Pair("a-2", user(f"Say: {item.upper()}?"), "a", "b", source="a")),
+        Judged(Pair("a-3", user("p"), "a", item, source="a")),
+    ]
+    ledger = Ledger()
     rows = shaped(
-        [Source("a", prompts("a", "x", "q"))],
-        Shaping(filters=({"contamination": {"suites": ["gsm8k"]}},)),  # type: ignore[arg-type]
+        [Source("a", pairs), Source("b", prompts("b", "x", item))],
+        Shaping(filters=({"contamination": {"suites": ["gsm8k"]}},), mix=("a", "b")),  # type: ignore[arg-type]
         wanted=Wanted("a", 0),
-        ledger=Ledger(),
+        ledger=ledger,
         scratch=tmp_path,
-        indexes=lambda config: Nothing() if config.suites == ("gsm8k",) else pytest.fail(),
+        indexes=contaminated_by(item),
     )
-    assert ids(rows) == ["a-1"]
-    assert ContaminationFilter(suites=("gsm8k",)).kind == "contamination"
+    assert ids(rows) == ["a-1", "b-1"]
+    assert ledger.steps == [Count("contamination", 5, 2), Count("mix", 2, 2)]
+    assert ledger.shares == [Share("a", 1, 1, 1), Share("b", 1, 1, 1)]
+
+
+def test_a_contamination_filter_without_suites_is_a_bug(tmp_path: Path) -> None:
+    filters = [{"contamination": {"suites": ["gsm8k"]}}]
+    with pytest.raises(ValueError, match="needs its suites"):
+        run(tmp_path, Ledger(), [Source("a", [])], filters=filters)
 
 
 def test_too_few_rows_are_an_error_and_leave_no_file(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Protocol
 
 from ablate.data.records import Judged
 from ablate.data.shaping.items import (
@@ -20,37 +19,21 @@ from ablate.data.shaping.items import (
 from ablate.data.shaping.phrases import REFUSALS
 from ablate.data.shaping.truecase import truecased
 from ablate.spec.shaping import (
-    ContaminationFilter,
     DuplicateFilter,
-    Filter,
     LengthFilter,
-    NearDuplicateFilter,
     RefusalFilter,
     TieFilter,
     TruecaseFilter,
 )
 
+RowFilter = RefusalFilter | TruecaseFilter | LengthFilter | DuplicateFilter | TieFilter
+"""The others look at many rows at a time, see `pipeline`."""
 Step = Callable[[Item], Item | None]
 """Returns a row, the same or with other text, or None where it is left out."""
 
 
-class TextIndex(Protocol):
-    """Texts of evaluation items."""
-
-    def matches(self, text: str) -> bool:
-        """Return whether a text shares enough with one of them."""
-
-
-Indexes = Callable[[ContaminationFilter], TextIndex]
-"""Returns the texts of the suites that a filter names."""
-
-
-def row_filter(config: Filter, indexes: Indexes | None) -> Step:
-    """Return a fresh filter, with no row seen.
-
-    Raises TypeError for a contamination filter without indexes, and for a near-duplicate filter,
-    which needs all rows at once.
-    """
+def row_filter(config: RowFilter) -> Step:
+    """Return a fresh filter, with no row seen."""
     match config:
         case RefusalFilter():
             return _refusals(config)
@@ -62,10 +45,6 @@ def row_filter(config: Filter, indexes: Indexes | None) -> Step:
             return _duplicates(config)
         case TieFilter():
             return _ties(config)
-        case ContaminationFilter() if indexes is not None:
-            return _contamination(indexes(config))
-        case NearDuplicateFilter() | ContaminationFilter():
-            raise TypeError(f"{config.kind} is no filter of single rows, or has no index")
 
 
 def _refusals(config: RefusalFilter) -> Step:
@@ -152,15 +131,5 @@ def _ties(config: TieFilter) -> Step:
         if pair is None or pair.chosen_score is None or pair.rejected_score is None:
             return item
         return None if abs(pair.chosen_score - pair.rejected_score) <= config.gap else item
-
-    return step
-
-
-def _contamination(index: TextIndex) -> Step:
-    """Return the filter; each message of the prompt and each reply is looked up by itself."""
-
-    def step(item: Item) -> Item | None:
-        texts = (*(message["content"] for message in prompt_of(item)), *replies_of(item))
-        return None if any(map(index.matches, texts)) else item
 
     return step

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ablate.data.records import Dropped
-from ablate.data.shaping.filters import Indexes, Step, row_filter
+from ablate.data.shaping.filters import Step, row_filter
 from ablate.data.shaping.items import Item
 from ablate.data.shaping.ledger import Count, Ledger
 from ablate.data.shaping.select import Wanted, chosen
 from ablate.data.shaping.spool import Row, Spool
 from ablate.data.shaping.unique import without_near_duplicates
-from ablate.spec.shaping import NearDuplicateFilter, Shaping
+from ablate.spec.shaping import ContaminationFilter, NearDuplicateFilter, Shaping
+
+
+class Suites(Protocol):
+    """Items of evaluation suites, ready to be looked for in rows."""
+
+    def findings(self, items: Iterable[Item]) -> Iterator[tuple[Item, Sequence[object]]]:
+        """Yield every row, in order, with what it holds of the suites."""
+
+
+Indexes = Callable[[ContaminationFilter], Suites]
+"""Returns the suites that a filter names."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +64,12 @@ def shaped(
         if isinstance(config, NearDuplicateFilter):
             folder = scratch / f"filter-{place}"
             rows = without_near_duplicates(rows, config, count=count, ledger=ledger, folder=folder)
+        elif not isinstance(config, ContaminationFilter):
+            rows = _filtered(rows, row_filter(config), count, ledger)
+        elif indexes is not None:
+            rows = _uncontaminated(rows, indexes(config), count, ledger)
         else:
-            rows = _filtered(rows, row_filter(config, indexes), count, ledger)
+            raise ValueError("a contamination filter needs its suites")
     if shaping.cap is None and wanted.examples is None and not shaping.mix:
         yield from (item for _, item in rows)
         return
@@ -72,6 +89,27 @@ def _opened(sources: Sequence[Source], ledger: Ledger) -> Iterator[Row]:
             else:
                 ledger.read[source.name] += 1
                 yield number, item
+
+
+def _uncontaminated(
+    rows: Iterable[Row], suites: Suites, count: Count, ledger: Ledger
+) -> Iterator[Row]:
+    """Yield the rows that hold nothing of the suites; they are looked up many at a time."""
+    sources: deque[int] = deque()
+
+    def items() -> Iterator[Item]:
+        for source, item in rows:
+            sources.append(source)
+            yield item
+
+    for item, findings in suites.findings(items()):
+        count.before += 1
+        source = sources.popleft()
+        if findings:
+            ledger.filtered(item, count.step)
+        else:
+            count.after += 1
+            yield source, item
 
 
 def _filtered(rows: Iterable[Row], step: Step, count: Count, ledger: Ledger) -> Iterator[Row]:
