@@ -209,9 +209,11 @@ def _look_up(study: Study, design: Design, folder: Path, problems: list[Problem]
 
     for path, name, place in _references(design):
         wrong = wrong_name(_DATA[path], name, defined) if path in _DATA else None
+        if name in study.datasets and path in _DATA:
+            continue  # What is wrong with a definition has been said.
         if wrong is not None:
             problems.append(Problem(place, wrong))
-        elif name not in defined:
+        else:
             for part in (name, *_parts(name)):
                 look(_REFERENCES.get(path, "command"), part, place)
     for name, definition in defined.items():

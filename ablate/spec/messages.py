@@ -67,6 +67,8 @@ def value_message(error: ErrorDetails) -> str:
         return one_of(found, _choices(str(context["expected"])))
     if kind in _KINDS:
         return f"{show(found)} is not {_KINDS[kind]}.{_hint(kind, found)}"
+    if kind == "data":
+        return str(context["message"])
     if kind in ("too_short", "string_too_short"):
         return f"{show(found)} is empty; at least one is needed."
     return f"{show(found)}: {error['msg']}."

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 from pydantic_core import PydanticCustomError
 
 from ablate.spec.config import Config, added_later, not_identity
+from ablate.spec.messages import one_of
 
 Part = Literal["prompt", "reply"]
 
@@ -125,15 +126,15 @@ def _filter(value: object) -> object:
     if isinstance(value, Mapping) and len(value) == 1:
         ((name, fields),) = value.items()
     if not isinstance(name, str) or name not in FILTERS:
-        raise _wrong(f"{name!r} is not one of {', '.join(sorted(FILTERS))}")
+        raise _wrong(f"the filter {one_of(name, FILTERS)}")
     if not isinstance(fields, Mapping):
-        raise _wrong(f"{name} takes fields, such as {{length: {{max: 400}}}}")
+        raise _wrong(f"{name} takes fields, such as {{length: {{max: 400}}}}.")
     listed = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
     return FILTERS[name](**listed)
 
 
 def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("data", "{message}.", {"message": message})
+    return PydanticCustomError("data", "{message}", {"message": message})
 
 
 def _columns(value: object) -> object:
@@ -141,7 +142,7 @@ def _columns(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     if not all(isinstance(name, str) for item in value.items() for name in item):
-        raise _wrong(f"{dict(value)!r} does not map names to names")
+        raise _wrong(f"{dict(value)!r} does not map names to names, such as {{prompt: question}}.")
     return tuple(sorted(value.items()))
 
 
