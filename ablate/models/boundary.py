@@ -107,7 +107,8 @@ class Boundary:
     def identity(self) -> str:
         """Return a hash of what decides ids: template, vocabulary, merges, special tokens."""
         said: dict[str, Any] = {"template": self.tokenizer.chat_template, "end": self.end_id}
-        said["special"] = {k: str(v) for k, v in self.tokenizer.special_tokens_map.items()}
+        named = self.tokenizer.special_tokens_map.items()  # A template may name them.
+        said["special"] = {name: str(token) for name, token in named if name != "pad_token"}
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is None:
             said["vocabulary"] = self.tokenizer.get_vocab()

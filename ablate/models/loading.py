@@ -56,6 +56,14 @@ def load_policy(folder: Path, *, device: str = "cpu") -> LoadedModel:
     return _load(AutoModelForCausalLM, folder, device)
 
 
+def load_boundary(folder: Path) -> Boundary:
+    """Return where the tokenizer of a model's folder cuts; the weights are not read.
+
+    The end token is the tokenizer's: of the further ones that `load_policy` finds none is in ids.
+    """
+    return Boundary(_tokenizer(folder))
+
+
 def load_reward_model(folder: Path, *, device: str = "cpu") -> LoadedModel:
     """Return the scalar-head model of a reward model's ``model/`` folder."""
     return _load(AutoModelForSequenceClassification, folder, device)
@@ -202,8 +210,8 @@ def _load(auto_class: Any, folder: Path, device: str) -> LoadedModel:
         if "drop" in name and isinstance(value, float):
             setattr(config, name, 0.0)
     refuse_unsupported(config, str(folder))
+    tokenizer = _tokenizer(folder)
     with _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         # The file's dtype only on a GPU: bf16 is a hundred times slower on most CPUs.
         dtype = torch.float32 if first_place(device) == "cpu" else "auto"
         model = auto_class.from_pretrained(
@@ -211,6 +219,11 @@ def _load(auto_class: Any, folder: Path, device: str) -> LoadedModel:
         )
     boundary = Boundary(tokenizer, _end_ids(model, tokenizer))
     return LoadedModel(_prepared(model, device), tokenizer, boundary)
+
+
+def _tokenizer(folder: Path) -> Any:
+    with _quiet():
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def _prepared(model: Any, device: str) -> Any:

@@ -42,10 +42,17 @@ class TokenTable:
     """Token ids of every part of every row, with the rows' ids and margins."""
 
     def __init__(
-        self, kind: str, columns: Mapping[str, NDArray[Any]], mapped: MappedColumn | None = None
+        self,
+        kind: str,
+        columns: Mapping[str, NDArray[Any]],
+        *,
+        mapped: MappedColumn | None = None,
+        tokenizer: str = "",
     ) -> None:
         """Read from columns; ``mapped`` is the file behind the tokens where there is one."""
         self.kind, self.parts = kind, KINDS[kind]
+        self.tokenizer = tokenizer
+        """Identity of what made the ids, where they are stored."""
         self.tokens = columns["tokens"]
         """(tokens,) unsigned."""
         self.offsets: Numbers = columns["offsets"]
@@ -118,6 +125,11 @@ class StoredRows(Sequence[Row]):
             np.concatenate([self.prompts, other.prompts]),
             np.concatenate([self.completions, other.completions]),
         )
+
+    def take(self, numbers: Sequence[int] | Numbers) -> StoredRows:
+        """Return the rows of some numbers, in their order."""
+        index = np.asarray(numbers, dtype=np.int64)
+        return StoredRows(self.table, self.prompts[index], self.completions[index])
 
     def lengths(self) -> Numbers:
         """Return prompt plus completion tokens of each row, (rows,)."""
@@ -216,13 +228,14 @@ class StoreWriter(TableWriter):
         super().__init__(kind, vocabulary=vocabulary, make=partial(_file_column, folder))
         self._folder = folder
 
-    def finish(self, tokenizer: str) -> None:
-        """Finish the files; ``tokenizer`` is the identity of what made the ids."""
+    def finish(self, *, tokenizer: str, source_bytes: int) -> None:
+        """Finish the files; say what made the ids, and the size of the file they were made of."""
         self.close()
         index = {
             "format": FORMAT,
             "kind": self.kind,
             "rows": self.rows,
+            "source_bytes": source_bytes,
             "tokenizer": tokenizer,
             "tokens": self.tokens,
         }
@@ -234,25 +247,25 @@ def _file_column(folder: Path, name: str, dtype: Any) -> FileColumn:
     return FileColumn(folder / (name + SUFFIX), dtype)
 
 
-def open_table(folder: Path, *, kind: str, tokenizer: str) -> TokenTable:
+def open_table(folder: Path, *, kind: str, source_bytes: int) -> TokenTable:
     """Return the table of a folder, its files mapped.
 
-    Raises StageError (``bad_data``) where the files are damaged, hold another kind of rows, or have
-    the ids of another tokenizer.
+    Raises StageError (``bad_data``) where the files are damaged, hold another kind of rows, or were
+    made of a file of records of another size.
     """
+    needed = {"format": FORMAT, "kind": kind, "source_bytes": source_bytes}
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        found = {name: index[name] for name in ("format", "kind", "tokenizer")}
+        found = {name: index[name] for name in (*needed, "rows", "tokenizer")}
         mapped = {name: MappedColumn(folder / (name + SUFFIX)) for name in (*WIDTHS, "tokens")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unusable(folder, f"its files cannot be read: {error}") from error
-    needed = {"format": FORMAT, "kind": kind, "tokenizer": tokenizer}
     for name, value in needed.items():
         if found[name] != value:
             raise _unusable(folder, f"{name} is {found[name]!r}; {value!r} is needed")
     columns = {name: column.values for name, column in mapped.items()}
-    _check(folder, columns, rows=index["rows"], parts=len(KINDS[kind]))
-    return TokenTable(kind, columns, mapped["tokens"])
+    _check(folder, columns, rows=found["rows"], parts=len(KINDS[kind]))
+    return TokenTable(kind, columns, mapped=mapped["tokens"], tokenizer=found["tokenizer"])
 
 
 def _check(folder: Path, columns: Mapping[str, NDArray[Any]], *, rows: int, parts: int) -> None:

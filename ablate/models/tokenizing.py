@@ -36,6 +36,12 @@ def demonstration_batches(boundary: Boundary, items: Iterable[Demonstration]) ->
         yield Batch([item.id for item in some], rows, [None] * len(some))
 
 
+def prompt_ids(boundary: Boundary, prompts: Iterable[Messages]) -> Iterator[Ids]:
+    """Yield the ids of prompts, in order."""
+    for some in _groups(prompts):
+        yield from _prompts(boundary, some)
+
+
 def pair_table(boundary: Boundary, pairs: Iterable[Pair]) -> TokenTable:
     """Return the rows of pairs, held in memory as flat arrays."""
     return _in_memory("pairs", boundary, pair_batches(boundary, pairs))

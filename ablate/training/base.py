@@ -8,9 +8,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from ablate.data import tiny
-from ablate.models.batching import row_lengths
 from ablate.models.boundary import Boundary
 from ablate.models.loading import LoadedModel, import_model, save_model
+from ablate.models.token_store import lengths_of
 from ablate.spec.stages import EmbeddedModelConfig, ImportedModelConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import pick_device
@@ -50,7 +50,7 @@ def _train_base(workspace: Workspace, config: EmbeddedModelConfig) -> None:
     loaded = embedded_model(config, device=device)
     corpus = tiny.corpus(config.seed, config.examples)
     rows = demonstration_rows(loaded.boundary, corpus, CONTEXT)
-    batches = bucketed_batches(row_lengths(rows), config.batch_size, epochs=1, seed=config.seed)
+    batches = bucketed_batches(lengths_of(rows), config.batch_size, epochs=1, seed=config.seed)
     trainable = Trainable(loaded, None, seed=config.seed)
     rate = LearningRate(config.learning_rate, "linear", 0.0, len(batches))
     settings = OptimizerSettings(rate, BETA1, BETA2, EPSILON, WEIGHT_DECAY, MAX_GRAD_NORM)

@@ -135,7 +135,7 @@ def run_kto(workspace: Workspace, config: KtoConfig) -> None:
     before its first step. It is gone before training starts.
     """
     data = OfflineData.read(workspace, config)
-    rows = data.rows.chosen + data.rows.rejected
+    rows = data.rows.both()
     pairs = len(data.rows.chosen)
     batches = kto_batches(rows, config)
     reference = kto_reference(data, rows, batches)

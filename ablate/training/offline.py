@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate.algorithms.bradley_terry import wins
 from ablate.algorithms.dpo import PairLogprobs
-from ablate.data.preferences import read_pairs
-from ablate.data.records import Pair
 from ablate.errors import StageError
 from ablate.models.loading import LoadedModel, load_policy, save_model
 from ablate.models.logprobs import completion_logprobs
+from ablate.models.token_store import TokenTable
 from ablate.spec.offline import DpoMarginConfig, OfflineConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import pick_device
-from ablate.training.examples import PairRows, count_kept, pair_rows
+from ablate.training.examples import PairRows, count_kept, fitting_pairs, read_pair_table
 from ablate.training.learner import Learner, Share, settings_of
 from ablate.training.loop import Objective, Pace, train, write_summary
 from ablate.training.order import bucketed_batches
@@ -55,12 +56,12 @@ class PairObjective:
         """Return the completion tokens that are learned from."""
         if self.rule.learns_rejected:
             return self.rows.tokens(batch)
-        return sum(len(self.rows.chosen[i].completion) for i in batch)
+        return self.weight(batch).chosen_tokens
 
     def weight(self, batch: Sequence[int]) -> StepTotals:
         """Return what the step's means divide by."""
-        chosen = sum(len(self.rows.chosen[i].completion) for i in batch)
-        return StepTotals(len(batch), chosen)
+        chosen, _ = self.rows.completions(batch)
+        return StepTotals(len(batch), int(chosen.sum()))
 
     def share(self, micro: Sequence[int], weight: StepTotals) -> Share:
         """Return some pairs' part of the mean loss and metrics."""
@@ -99,8 +100,8 @@ class PairObjective:
         )
 
     def _lengths(self, micro: Sequence[int], like: Tensor) -> PairLogprobs:
-        numbers = torch.tensor([len(row.completion) for row in self.rows.of(micro)]).to(like)
-        return PairLogprobs(*numbers.chunk(2))
+        sides = self.rows.completions(micro)
+        return PairLogprobs(*(torch.from_numpy(side).to(like) for side in sides))
 
 
 @dataclass(frozen=True)
@@ -111,17 +112,18 @@ class OfflineData:
     config: OfflineConfig
     device: str
     loaded: LoadedModel
-    pairs: Sequence[Pair]
+    pairs: TokenTable
+    """All pairs, those that are too long among them."""
     rows: PairRows
 
     @classmethod
     def read(cls, workspace: Workspace, config: OfflineConfig) -> OfflineData:
-        """Read the ``policy`` and ``preferences`` inputs; count what is too long."""
+        """Read the ``policy`` input and the pairs; count what is too long."""
         device = pick_device()
         loaded = load_policy(workspace.inputs["policy"] / "model", device=device)
-        pairs = read_pairs(workspace.inputs["preferences"])
+        pairs = read_pair_table(workspace.inputs, loaded.boundary)
         _check_size(config, len(pairs))
-        rows = pair_rows(loaded.boundary, pairs, config.max_length)
+        rows = fitting_pairs(pairs, config.max_length)
         count_kept(workspace, "pairs", kept=len(rows.kept), total=len(pairs))
         return cls(workspace, config, device, loaded, pairs, rows)
 
@@ -138,7 +140,7 @@ class OfflineData:
         ``pair_of`` says which pair an example of a batch is from.
         """
         config, workspace = self.config, self.workspace
-        seen = _seen(batches, pair_of)
+        seen = _seen(batches, pair_of, pairs=len(self.rows.kept))
         learner = Learner(trainable, settings_of(config, len(batches)))
 
         def used(step: int) -> dict[str, float]:
@@ -167,7 +169,7 @@ def run_offline(workspace: Workspace, config: OfflineConfig) -> None:
         reference = read_reference(folder, rows, total=len(data.pairs))
     trainable = Trainable.of(data.loaded, config)
     objective = PairObjective(
-        trainable.model, rows, reference, config, gaps=_gaps(config, data.pairs, rows)
+        trainable.model, rows, reference, config, gaps=_gaps(config, rows.margins)
     )
     batches = bucketed_batches(
         rows.lengths(), config.batch_size, epochs=config.epochs, seed=config.seed
@@ -182,7 +184,8 @@ def read_reference(folder: Path, rows: PairRows, *, total: int) -> PairLogprobs:
     """
     stored = safetensors.torch.load_file(folder / REFERENCE)
     sides = PairLogprobs(stored["chosen"], stored["rejected"])
-    kept = PairLogprobs(*(side[rows.kept] for side in sides)) if len(sides[0]) == total else None
+    index = torch.as_tensor(rows.kept)
+    kept = PairLogprobs(*(side[index] for side in sides)) if len(sides[0]) == total else None
     if kept is None or not all(side.isfinite().all() for side in kept):
         raise StageError(
             f"{folder / REFERENCE}: {len(sides.chosen)} rows that do not line up with {total} pairs"
@@ -198,20 +201,19 @@ def _some(sides: PairLogprobs, micro: Sequence[int], like: Tensor) -> PairLogpro
     return PairLogprobs(*(side[index].to(like) for side in sides))
 
 
-def _gaps(config: OfflineConfig, pairs: Sequence[Pair], rows: PairRows) -> Tensor | None:
+def _gaps(config: OfflineConfig, margins: NDArray[np.float64]) -> Tensor | None:
     """Return how much better the kept chosen replies were found, (kept,), where a loss asks."""
     if not isinstance(config, DpoMarginConfig) or not config.scale_by_gap:
         return None
-    margins = [pairs[i].margin for i in rows.kept]
-    found = [margin for margin in margins if margin is not None and margin >= 0.0]
-    if len(found) < len(margins):
+    found = int((margins >= 0.0).sum())  # NaN, which nobody said, is not.
+    if found < len(margins):
         raise StageError(
-            f"dpo_margin.scale_by_gap: {len(margins) - len(found)} of {len(margins)} pairs have no"
+            f"dpo_margin.scale_by_gap: {len(margins) - found} of {len(margins)} pairs have no"
             " margin of at least 0; the offset is the log of it. Turn scale_by_gap off, or use data"
             " with scores.",
             kind="bad_data",
         )
-    return torch.tensor(found)
+    return torch.from_numpy(margins).float()
 
 
 def _seconds(config: OfflineConfig) -> float | None:
@@ -230,11 +232,15 @@ def _check_size(config: OfflineConfig, pairs: int) -> None:
         )
 
 
-def _seen(batches: Sequence[Sequence[int]], pair_of: Callable[[int], int]) -> list[int]:
-    """Return how many different pairs the batches up to each one hold."""
-    pairs: set[int] = set()
-    counts = []
+def _seen(
+    batches: Sequence[Sequence[int]], pair_of: Callable[[int], int], *, pairs: int
+) -> list[int]:
+    """Return how many different pairs, of so many, the batches up to each one hold."""
+    fresh = np.ones(pairs, dtype=bool)
+    counts, total = [], 0
     for batch in batches:
-        pairs.update(map(pair_of, batch))
-        counts.append(len(pairs))
+        some = np.unique([pair_of(example) for example in batch])
+        total += int(fresh[some].sum())
+        fresh[some] = False
+        counts.append(total)
     return counts

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
 from ablate.models.ranks import rank, world_size
-from ablate.training.streams import permutation
+from ablate.models.token_store import Numbers
+from ablate.training.streams import generator, permutation
 
 BUCKET_BATCHES = 24
 """Batches that are sorted by length together. Random batches carry about twice the real tokens in
@@ -14,7 +18,7 @@ padding; 24 leave little of that, and still mix every batch from a random part o
 
 
 def bucketed_batches(
-    lengths: Sequence[int], batch_size: int, *, epochs: int, seed: int
+    lengths: Sequence[int] | Numbers, batch_size: int, *, epochs: int, seed: int
 ) -> list[list[int]]:
     """Return the example indices of every optimizer step, each example once an epoch.
 
@@ -22,11 +26,14 @@ def bucketed_batches(
     into batches whose order is shuffled again. The last batch of an epoch may be smaller.
     """
     batches: list[list[int]] = []
+    size = batch_size * BUCKET_BATCHES
+    of_example: Numbers = np.asarray(lengths, dtype=np.int64)
     for epoch in range(epochs):
-        order = permutation(len(lengths), seed, "order", epoch)
-        size = batch_size * BUCKET_BATCHES
-        for number, bucket in enumerate(chunks(order, size)):
-            cut = chunks(sorted(bucket, key=lambda i: lengths[i]), batch_size)
+        order = torch.randperm(len(lengths), generator=generator(seed, "order", epoch)).numpy()
+        for number in range(-(-len(order) // size)):
+            bucket = order[number * size : (number + 1) * size]
+            by_length = bucket[np.argsort(of_example[bucket], kind="stable")]
+            cut = chunks(by_length.tolist(), batch_size)
             batches += [cut[i] for i in permutation(len(cut), seed, "bucket", epoch, number)]
     return batches
 

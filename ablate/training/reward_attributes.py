@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,10 +47,10 @@ class RatingLesson:
 
     what = "replies"
 
-    def __init__(self, folder: Path, config: RewardModelConfig) -> None:
-        """Read a preference artifact; raise StageError (``bad_data``) where ratings are missing."""
+    def __init__(self, inputs: Mapping[str, Path], config: RewardModelConfig) -> None:
+        """Read the ``preferences`` input; raise StageError (``bad_data``) where one is missing."""
         self.config = config
-        found = read_rated_replies(folder)
+        found = read_rated_replies(inputs["preferences"])
         known = list(dict.fromkeys(name for item in found for name in item.attributes))
         self.names = list(config.attributes) or known
         missing = [repr(name) for name in self.names if name not in known]

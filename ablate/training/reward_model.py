@@ -22,7 +22,7 @@ from ablate.training.order import bucketed_batches
 from ablate.training.reward_attributes import AttributeObjective, RatingLesson, fold
 from ablate.training.reward_pairs import PairLesson, RewardObjective
 from ablate.training.reward_rankings import RankingLesson
-from ablate.training.reward_scale import Output, write_scale
+from ablate.training.reward_scale import Examples, Output, write_scale
 from ablate.training.streams import derived_seed
 from ablate.training.trainable import Trainable
 
@@ -41,7 +41,7 @@ class Lesson(Protocol):
         """Outputs of the head in training."""
 
     @property
-    def examples(self) -> list[Any]:
+    def examples(self) -> Examples:
         """All examples, each with its prompt."""
 
     def rows(self, boundary: Boundary) -> Any:
@@ -69,7 +69,7 @@ def run(workspace: Workspace) -> None:
     if config.backend != "native":
         return run_elsewhere(workspace, config)
     device = pick_device()
-    lesson: Lesson = LESSONS[config.objective](workspace.inputs["preferences"], config)
+    lesson: Lesson = LESSONS[config.objective](workspace.inputs, config)
     loaded = new_reward_model(
         workspace.inputs["policy"] / "model",
         layers=config.layers,

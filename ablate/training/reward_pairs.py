@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ablate.algorithms.bradley_terry import bradley_terry_loss, wins
-from ablate.data.preferences import read_pairs
+from ablate.data.stored import stored_pairs
 from ablate.errors import StageError
 from ablate.models.boundary import Boundary
 from ablate.models.logprobs import completion_scores
 from ablate.spec.stages import RewardModelConfig
-from ablate.training.examples import PairRows, pair_rows
+from ablate.training.examples import PairRows, fitting_pairs, read_pair_table
 from ablate.training.learner import Share
 
 
@@ -25,14 +26,14 @@ class PairLesson:
     what = "pairs"
     outputs = 1
 
-    def __init__(self, folder: Path, config: RewardModelConfig) -> None:
-        """Read a preference artifact."""
-        self.config = config
-        self.examples = read_pairs(folder)
+    def __init__(self, inputs: Mapping[str, Path], config: RewardModelConfig) -> None:
+        """Learn from the stage's inputs: a preference artifact, and its tokens if any."""
+        self.config, self._inputs = config, inputs
+        self.examples = stored_pairs(inputs["preferences"])
 
     def rows(self, boundary: Boundary) -> PairRows:
         """Return the pairs that are not too long."""
-        return pair_rows(boundary, self.examples, self.config.max_length)
+        return fitting_pairs(read_pair_table(self._inputs, boundary), self.config.max_length)
 
     def labels(self, rows: PairRows) -> int:
         """Return the preferences used: one a pair."""
@@ -45,14 +46,13 @@ class PairLesson:
 
     def _margins(self, rows: PairRows) -> Tensor:
         """Return each kept pair's own margin, shape (pairs,)."""
-        found = [self.examples[i].margin for i in rows.kept]
-        if missing := found.count(None):
+        if missing := int(np.isnan(rows.margins).sum()):
             raise StageError(
-                f"reward_model: {missing} of {len(found)} pairs have no margin; with pair_margins "
-                "each needs one. Give the data a column 'margin', or unset pair_margins.",
+                f"reward_model: {missing} of {len(rows.margins)} pairs have no margin; with pair"
+                "_margins each needs one. Give the data a column 'margin', or unset pair_margins.",
                 kind="bad_data",
             )
-        return torch.tensor(found, dtype=torch.float32) * (self.config.margin or 1.0)
+        return torch.from_numpy(rows.margins).float() * (self.config.margin or 1.0)
 
 
 class RewardObjective:

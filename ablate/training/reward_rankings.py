@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,10 @@ class RankingLesson:
     what = "rankings"
     outputs = 1
 
-    def __init__(self, folder: Path, config: RewardModelConfig) -> None:
-        """Read a preference artifact; raise StageError (``bad_data``) if it ranks nothing."""
+    def __init__(self, inputs: Mapping[str, Path], config: RewardModelConfig) -> None:
+        """Read the ``preferences`` input; raise StageError (``bad_data``) if it ranks nothing."""
         self.config = config
-        self.examples = read_rankings(folder)
+        self.examples = read_rankings(inputs["preferences"])
         if not self.examples:
             raise StageError(
                 "reward_model: the preference data has no rankings; plackett_luce needs them. "

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
 from ablate.data.records import Messages
 from ablate.errors import StageError
-from ablate.models.boundary import Row
+from ablate.models.boundary import Boundary, Row
 from ablate.models.loading import LoadedModel, load_policy
 from ablate.models.logprobs import completion_scores
 from ablate.models.sampling import Request, SamplingParams, sample
+from ablate.models.tokenizing import prompt_ids
 from ablate.rewards.reading import Reader
 from ablate.rewards.responses import Response
 from ablate.rewards.reward_model import REWARD
@@ -35,6 +37,16 @@ class Asked(Protocol):
         """What the assistant was asked."""
 
 
+class Examples(Protocol):
+    """Examples that can be gone through again and again, and need not be in memory."""
+
+    def __iter__(self) -> Iterator[Asked]:
+        """Yield every example."""
+
+    def __len__(self) -> int:
+        """Return the examples."""
+
+
 @dataclass(frozen=True)
 class Output:
     """How a reward model's score comes out of it."""
@@ -48,7 +60,7 @@ class Output:
 def write_scale(
     workspace: Workspace,
     reward: LoadedModel,
-    asked: Sequence[Asked],
+    asked: Examples,
     *,
     device: str,
     output: Output | None = None,
@@ -72,7 +84,7 @@ def write_scale(
 def _scale(
     workspace: Workspace,
     reward: LoadedModel,
-    asked: Sequence[Asked],
+    asked: Examples,
     *,
     device: str,
     output: Output,
@@ -87,10 +99,11 @@ def _scale(
     assert isinstance(config, RewardModelConfig)
     sampler = workspace.inputs.get("sampler", workspace.inputs["policy"])
     policy = load_policy(sampler / "model", device=device)
-    messages = {policy.boundary.prompt_ids(item.prompt): item.prompt for item in asked}
-    prompts = sorted(messages)
-    chosen = permutation(len(prompts), config.seed, "normalization")
-    requests = [Request(prompts[i]) for i in chosen[: config.normalization_prompts]]
+    numbers = _distinct(policy.boundary, asked)
+    prompts = sorted(numbers)
+    order = permutation(len(prompts), config.seed, "normalization")
+    chosen = [prompts[i] for i in order[: config.normalization_prompts]]
+    requests = [Request(tuple(np.frombuffer(key, dtype=_KEY).tolist())) for key in chosen]
     params = SamplingParams(
         max_new_tokens=config.max_new_tokens,
         temperature=1.0,
@@ -100,9 +113,11 @@ def _scale(
         samples = sample(policy.model, policy.boundary, requests, params)
     if "sampler" in workspace.inputs:  # Its tokens may not be the reward model's: text goes over.
         reader = Reader(reward)
+        wanted = {numbers[key] for key in chosen}
+        messages = {i: item.prompt for i, item in enumerate(asked) if i in wanted}
         texts = [
-            Response(messages[r.prompt], policy.boundary.text(s.tokens), s.ended)
-            for r, s in zip(requests, samples, strict=True)
+            Response(messages[numbers[key]], policy.boundary.text(s.tokens), s.ended)
+            for key, s in zip(chosen, samples, strict=True)
         ]
         rows = [reader.row(response) for response in texts if reader.fits(response)]
     else:
@@ -119,6 +134,16 @@ def _scale(
             kind="bad_data",
         )
     return {"gain": 1.0 / std, "bias": -mean / std, "raw_mean": mean, "raw_std": std}
+
+
+_KEY = np.dtype(">u4")
+"""Ids in this form, as bytes, are in the order of the ids themselves and take 4 bytes each."""
+
+
+def _distinct(boundary: Boundary, asked: Iterable[Asked]) -> dict[bytes, int]:
+    """Return the number of the last example with each prompt, by the prompt's ids."""
+    found = prompt_ids(boundary, (item.prompt for item in asked))
+    return {np.array(ids, dtype=_KEY).tobytes(): number for number, ids in enumerate(found)}
 
 
 def _write_reward(folder: Path, scale: Mapping[str, float | None], *, layers: int) -> None:

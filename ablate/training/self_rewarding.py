@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from ablate.data.preferences import read_pairs
+import itertools
+from collections.abc import Sequence
+
 from ablate.data.records import Demonstration
-from ablate.models.batching import row_lengths
+from ablate.data.stored import stored_pairs
 from ablate.models.boundary import Row
 from ablate.models.loading import LoadedModel
+from ablate.models.token_store import lengths_of
+from ablate.models.tokenizing import demonstration_table
 from ablate.rewards.judge import JudgeReward, JudgeTemplate, judge_examples
 from ablate.spec.stages import SelfRewardingConfig
 from ablate.store.workspace import Workspace
-from ablate.training.examples import count_kept, demonstration_rows
+from ablate.training.examples import count_kept, fitting_demonstrations
 from ablate.training.learner import Learner, settings_of
 from ablate.training.loop import Pace, train
 from ablate.training.online import OnlineLoop
@@ -44,7 +48,7 @@ def _teach(
     """
     rows = _examples(workspace, loop, config, template)
     batches = bucketed_batches(
-        row_lengths(rows), config.batch_size, epochs=config.judge_epochs, seed=config.seed
+        lengths_of(rows), config.batch_size, epochs=config.judge_epochs, seed=config.seed
     )
     state = workspace.load_checkpoint()
     if state is not None and LEARNED in state:
@@ -60,14 +64,14 @@ def _teach(
 
 def _examples(
     workspace: Workspace, loop: OnlineLoop, config: SelfRewardingConfig, template: JudgeTemplate
-) -> list[Row]:
-    pairs = read_pairs(workspace.inputs["preferences"])
-    verdicts = [example for pair in pairs for example in judge_examples(pair, template)]
-    answers = [Demonstration(pair.prompt, pair.chosen, pair.category) for pair in pairs]
-    examples = verdicts + answers
+) -> Sequence[Row]:
+    pairs = stored_pairs(workspace.inputs["preferences"])
+    verdicts = (example for pair in pairs for example in judge_examples(pair, template))
+    answers = (Demonstration(pair.prompt, pair.chosen, pair.category) for pair in pairs)
+    examples = demonstration_table(loop.boundary, itertools.chain(verdicts, answers))
     # A question about a reply is longer than the reply: the limit is on what is answered.
     limit = config.max_length * 2
-    rows = demonstration_rows(loop.boundary, examples, limit)
+    rows = fitting_demonstrations(examples, limit)
     count_kept(workspace, "examples", kept=len(rows), total=len(examples))
     workspace.count(preferences=len(pairs))
     return rows

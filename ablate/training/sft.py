@@ -8,16 +8,20 @@ from typing import Any
 import torch
 
 from ablate.algorithms.supervised import negative_log_likelihood
-from ablate.data.demonstrations import load_demonstrations
-from ablate.models.batching import row_lengths
 from ablate.models.boundary import Row
 from ablate.models.loading import LoadedModel, load_policy, save_model
 from ablate.models.logprobs import completion_logprobs
+from ablate.models.token_store import completion_lengths_of, lengths_of
 from ablate.spec.stages import SftConfig, TrainingConfig
 from ablate.store.workspace import Workspace
 from ablate.training.backends.stage import run_elsewhere
 from ablate.training.device import pick_device
-from ablate.training.examples import count_kept, demonstration_rows
+from ablate.training.examples import (
+    count_kept,
+    fitting_demonstrations,
+    read_demonstration_table,
+    some,
+)
 from ablate.training.learner import Learner, Share, settings_of
 from ablate.training.loop import Pace, train, write_summary
 from ablate.training.order import bucketed_batches
@@ -33,7 +37,7 @@ class SftObjective:
 
     def tokens(self, batch: Sequence[int]) -> int:
         """Return the completion tokens, end tokens included."""
-        return sum(len(self.rows[i].completion) for i in batch)
+        return int(completion_lengths_of(some(self.rows, batch)).sum())
 
     def weight(self, batch: Sequence[int]) -> float:
         """Return the step's completion tokens, over which the loss is a mean."""
@@ -54,10 +58,8 @@ def run(workspace: Workspace) -> None:
         return run_elsewhere(workspace, config)
     device = pick_device()
     loaded = load_policy(workspace.inputs["model"] / "model", device=device)
-    demonstrations = load_demonstrations(
-        config.dataset, examples=config.examples, seed=config.seed, location=config.location
-    )
-    rows = demonstration_rows(loaded.boundary, demonstrations, config.max_length)
+    demonstrations = read_demonstration_table(workspace.inputs, loaded.boundary, config)
+    rows = fitting_demonstrations(demonstrations, config.max_length)
     count_kept(workspace, "demonstrations", kept=len(rows), total=len(demonstrations))
     steps = imitate(workspace, config, loaded, rows)
     write_summary(
@@ -74,7 +76,7 @@ def imitate(
     """Fine-tune a model on rows and write it as the policy; return the optimizer steps."""
     trainable = Trainable.of(loaded, config)
     batches = bucketed_batches(
-        row_lengths(rows), config.batch_size, epochs=config.epochs, seed=config.seed
+        lengths_of(rows), config.batch_size, epochs=config.epochs, seed=config.seed
     )
     learner = Learner(trainable, settings_of(config, len(batches)))
     objective = SftObjective(trainable.model, rows)

@@ -41,17 +41,25 @@ def boundary(tokenizer: Any) -> Boundary:
     return Boundary(tokenizer)
 
 
+SOURCE_BYTES = 1234
+"""Of the file with the pairs, which is not there: only its size is stored."""
+
+
 def written(boundary: Boundary, folder: Path, pairs: list[Pair]) -> Path:
     folder.mkdir()
     writer = StoreWriter(folder, "pairs", vocabulary=boundary.vocabulary)
     for batch in pair_batches(boundary, pairs):
         writer.add(batch)
-    writer.finish("of-a-test")
+    writer.finish(tokenizer="of-a-test", source_bytes=SOURCE_BYTES)
     return folder
 
 
-def opened(folder: Path, **changes: str) -> TokenTable:
-    return open_table(folder, **{"kind": "pairs", "tokenizer": "of-a-test", **changes})
+def opened(folder: Path) -> TokenTable:
+    return open_table(folder, kind="pairs", source_bytes=SOURCE_BYTES)
+
+
+def test_a_table_says_which_tokenizer_made_it(boundary: Boundary, tmp_path: Path) -> None:
+    assert opened(written(boundary, tmp_path / "t", PAIRS)).tokenizer == "of-a-test"
 
 
 def test_stored_pairs_come_back_as_the_boundary_cuts_them(
@@ -99,7 +107,7 @@ def test_the_same_rows_give_the_same_bytes_however_they_are_cut(
     for pair in PAIRS:
         for batch in pair_batches(boundary, [pair]):
             writer.add(batch)
-    writer.finish("of-a-test")
+    writer.finish(tokenizer="of-a-test", source_bytes=SOURCE_BYTES)
     files = sorted(path.name for path in first.iterdir())
     assert files == sorted(path.name for path in second.iterdir())
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in files)
@@ -152,14 +160,14 @@ def test_a_row_without_all_parts_is_refused() -> None:
         TableWriter("pairs", vocabulary=9).add(Batch(["a"], [[[1], [2]]], [None]))
 
 
-def test_tokens_of_another_tokenizer_or_kind_are_refused(
+def test_tokens_of_other_records_or_another_kind_are_refused(
     boundary: Boundary, tmp_path: Path
 ) -> None:
     folder = written(boundary, tmp_path / "t", PAIRS)
-    with pytest.raises(StageError, match="tokenizer is 'of-a-test'; 'other' is needed"):
-        opened(folder, tokenizer="other")
+    with pytest.raises(StageError, match="source_bytes is 1234; 1235 is needed"):
+        open_table(folder, kind="pairs", source_bytes=SOURCE_BYTES + 1)
     with pytest.raises(StageError, match="kind is 'pairs'; 'demonstrations' is needed"):
-        opened(folder, kind="demonstrations")
+        open_table(folder, kind="demonstrations", source_bytes=SOURCE_BYTES)
 
 
 def truncate(folder: Path) -> None:
@@ -217,6 +225,8 @@ def test_the_identity_of_a_boundary_survives_saving_and_sees_the_template(
     first = Boundary(tokenizer).identity()
     tokenizer.save_pretrained(tmp_path)
     read = type(tokenizer).from_pretrained(tmp_path)
+    assert Boundary(read).identity() == first
+    read.pad_token = read.eos_token  # Fills rows, and is in no prompt and no reply.
     assert Boundary(read).identity() == first
     read.chat_template += " "
     assert Boundary(read).identity() != first

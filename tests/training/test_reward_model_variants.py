@@ -175,7 +175,7 @@ def test_a_ranking_with_a_reply_that_is_too_long_is_dropped_whole(toy: Toy, rank
 
 def test_each_pair_has_its_own_margin(ranked: Path, scorer: Any) -> None:
     config = reward_config(pair_margins=True, margin=2.0, centering_coef=0.0)
-    lesson = PairLesson(ranked, config)
+    lesson = PairLesson({"preferences": ranked}, config)
     rows = lesson.rows(scorer.boundary)
     found = float(lesson.objective(scorer.model, rows).share([3, 7], 2.0).loss.detach())
     chosen, rejected = completion_scores(scorer.model, rows.of([3, 7])).chunk(2)
@@ -188,7 +188,7 @@ def test_each_pair_has_its_own_margin(ranked: Path, scorer: Any) -> None:
 def test_margins_of_pairs_train_as_trl_does(ranked: Path, scorer: Any, tmp_path: Path) -> None:
     trl = pytest.importorskip("trl")
     datasets = pytest.importorskip("datasets")
-    lesson = PairLesson(ranked, reward_config(pair_margins=True))
+    lesson = PairLesson({"preferences": ranked}, reward_config(pair_margins=True))
     rows = lesson.rows(scorer.boundary)
     settings = trl.RewardConfig(
         output_dir=str(tmp_path), use_cpu=True, bf16=False, gradient_checkpointing=False,
@@ -203,7 +203,7 @@ def test_margins_of_pairs_train_as_trl_does(ranked: Path, scorer: Any, tmp_path:
         {
             "chosen_ids": list(rows.chosen[i].prompt + rows.chosen[i].completion),
             "rejected_ids": list(rows.rejected[i].prompt + rows.rejected[i].completion),
-            "margin": lesson.examples[i].margin,
+            "margin": read_pairs(ranked)[i].margin,
         }
         for i in range(8)
     ]
@@ -393,6 +393,6 @@ def test_an_attribute_rated_on_long_replies_only_is_refused(
     rows = [asdict(reply) for reply in read_rated_replies(ranked)]
     rows[0]["attributes"]["depth"], rows[0]["reply"] = 1.0, "saw " * 80
     folder = changed(ranked, tmp_path / "deep", attributes=rows)
-    lesson = RatingLesson(folder, reward_config(objective="attributes"))
+    lesson = RatingLesson({"preferences": folder}, reward_config(objective="attributes"))
     with pytest.raises(StageError, match="no ratings of 'depth' on replies that fit"):
         lesson.rows(scorer.boundary)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ablate.data.preferences import read_pairs
+from ablate.data.stored import stored_pairs
 from ablate.errors import StageError, SurroundingsError
 from ablate.models.loading import LoadedModel, load_policy, load_reward_model
 from ablate.models.ranks import world_size
@@ -99,7 +99,7 @@ def run_elsewhere(
     accept_model(places.output, start, materials, reward=reward, target=workspace.output / MODEL)
     lines = accept_metrics(workspace, places.output)
     if reward:
-        pairs = read_pairs(workspace.inputs["preferences"])
+        pairs = stored_pairs(workspace.inputs["preferences"])
         loaded = load_reward_model(workspace.output / MODEL, device=device)
         write_scale(workspace, loaded, pairs, device=device)
     write_summary(workspace, backend=config.backend, metric_lines=lines, **materials.kept)

@@ -1,0 +1,69 @@
+"""The tokens stage: a data set's rows under one tokenizer, once for every job that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ablate.data.stored import stored_demonstrations, stored_pairs
+from ablate.models.boundary import Boundary
+from ablate.models.loading import load_boundary
+from ablate.models.token_store import Batch, Numbers, StoreWriter, TokenTable, open_table
+from ablate.models.tokenizing import demonstration_batches, pair_batches
+from ablate.spec.data import TokensConfig
+from ablate.store.workspace import Workspace
+from ablate.training.loop import write_summary
+
+
+def run(workspace: Workspace) -> None:
+    """Write the token rows of the ``data`` input under the tokenizer of the ``model`` input.
+
+    Demonstrations where it has any, else its pairs; never more than some hundred are in memory.
+    """
+    assert isinstance(workspace.config, TokensConfig)
+    boundary = load_boundary(workspace.inputs["model"] / "model")
+    with workspace.timed("tokenizing"):
+        table = write_tokens(workspace, boundary, workspace.inputs["data"])
+    write_summary(workspace, **described(table))
+
+
+def write_tokens(workspace: Workspace, boundary: Boundary, data: Path) -> TokenTable:
+    """Write the rows of a data artifact to the output; return them as they will be read."""
+    pairs, demonstrations = stored_pairs(data), stored_demonstrations(data)
+    kind, source_bytes, total = "pairs", pairs.size, len(pairs)
+    batches: Iterator[Batch] = pair_batches(boundary, pairs)
+    if demonstrations.size:
+        kind, source_bytes, total = "demonstrations", demonstrations.size, len(demonstrations)
+        batches = demonstration_batches(boundary, demonstrations)
+    writer = StoreWriter(workspace.output, kind, vocabulary=boundary.vocabulary)
+    for batch in batches:
+        writer.add(batch)
+        workspace.progress(writer.rows, total)
+    writer.finish(tokenizer=boundary.identity(), source_bytes=source_bytes)
+    return open_table(workspace.output, kind=kind, source_bytes=source_bytes)
+
+
+def described(table: TokenTable) -> dict[str, Any]:
+    """Return what the summary says: rows, tokens, and the lengths of each part."""
+    return {
+        "kind": table.kind,
+        "rows": len(table),
+        "tokens": len(table.tokens),
+        "lengths": {part: _spread(table.lengths(part)) for part in table.parts},
+    }
+
+
+def _spread(lengths: Numbers) -> Mapping[str, float | int | None]:
+    """Return mean, median, 95th percentile and maximum in tokens, None where there is no row."""
+    if not len(lengths):
+        return dict.fromkeys(("mean", "median", "p95", "max"))
+    median, p95 = np.percentile(lengths, [50, 95]).tolist()
+    return {
+        "mean": float(lengths.mean()),
+        "median": median,
+        "p95": p95,
+        "max": int(lengths.max()),
+    }
