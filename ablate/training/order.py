@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from ablate.models.ranks import rank, world_size
 from ablate.models.token_store import Numbers
 from ablate.training.streams import generator, permutation
 
+T = TypeVar("T")
 BUCKET_BATCHES = 24
 """Batches that are sorted by length together. Random batches carry about twice the real tokens in
 padding; 24 leave little of that, and still mix every batch from a random part of the data."""
@@ -38,7 +40,7 @@ def bucketed_batches(
     return batches
 
 
-def chunks(items: Sequence[int], size: int) -> list[list[int]]:
+def chunks(items: Sequence[T], size: int) -> list[list[T]]:
     """Cut a sequence into lists of ``size``; the last may be shorter."""
     return [list(items[i : i + size]) for i in range(0, len(items), size)]
 
