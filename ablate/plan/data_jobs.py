@@ -9,10 +9,13 @@ from ablate.spec.config import Config
 from ablate.spec.data import (
     ContaminationConfig,
     DemonstrationsConfig,
+    PreferencesConfig,
     PromptsConfig,
     TokensConfig,
 )
+from ablate.spec.data_sources import data_entry
 from ablate.spec.online import OnlineConfig
+from ablate.spec.registry import registry
 from ablate.spec.shaping import Shaping
 from ablate.spec.stages import EvaluationConfig, SamplesConfig, SftConfig
 from ablate.spec.training import TrainingConfig
@@ -79,9 +82,11 @@ class DataJobs:
                 location=evaluation.location,
             )
         config = self._configs[key]
+        world = registry().suites[evaluation.suite].world
         return {
             f"contamination_{role}": self._job("contamination", config, {"data": job})
             for role, job in data.items()
+            if world is None or not _is_of_world(job.config, world)
         }
 
     def _made(self, reader: Config, cls: type[Config], given: Mapping[str, object]) -> Config:
@@ -100,6 +105,13 @@ class DataJobs:
             self._kept.extend((config, *inputs.values()))
             found = self._jobs[key] = Job(stage, config, tuple(sorted(inputs.items())))
         return found
+
+
+def _is_of_world(config: Config, world: str) -> bool:
+    """Return whether all rows are generated in a world, whose splits share no prompt."""
+    assert isinstance(config, PreferencesConfig | DemonstrationsConfig | PromptsConfig)
+    entries = [data_entry(name) for name in (p.dataset for p in config.mix or (config,))]
+    return all(entry is not None and entry.world == world for entry in entries)
 
 
 def data_of(jobs: Mapping[str, Job]) -> dict[str, Job]:

@@ -61,6 +61,10 @@ def _float_text(value: float) -> str:
     return f'{{"float":"{value + 0.0!r}"}}'
 
 
+DERIVED = frozenset({"demonstrations", "prompts", "tokens"})
+"""Roles of inputs that say nothing new: the reader's own configuration and its other inputs
+determine them."""
+
 _NOTHING = object()
 _WRITERS: dict[type, Callable[[Any], str]] = {
     type(None): lambda value: "null",
@@ -126,7 +130,10 @@ def identity_text(config: Config) -> str:
 
 
 def fingerprint(stage: str, config: Config, inputs: Mapping[str, str]) -> str:
-    """Return the identity of a job from its stage, configuration and inputs' fingerprints."""
-    upstream = ",".join(f"{role}={inputs[role]}" for role in sorted(inputs))
+    """Return the identity of a job from its stage, configuration and inputs' fingerprints.
+
+    Derived inputs are left out.
+    """
+    upstream = ",".join(f"{role}={inputs[role]}" for role in sorted(inputs.keys() - DERIVED))
     text = f"{stage}\n{STAGE_VERSIONS[stage]}\n{identity_text(config)}\n{upstream}"
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]

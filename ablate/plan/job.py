@@ -8,10 +8,6 @@ from dataclasses import dataclass, field
 from ablate.plan.fingerprint import fingerprint
 from ablate.spec.config import Config
 
-DERIVED = frozenset({"demonstrations", "prompts", "tokens"})
-"""Roles of inputs that say nothing new: the reader's own configuration and its other inputs
-determine them, so they are no part of its identity."""
-
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -30,7 +26,7 @@ class Job:
 
     def __post_init__(self) -> None:
         """Compute the fingerprint once."""
-        upstream = {r: job.fingerprint for r, job in self.inputs if r not in DERIVED}
+        upstream = {role: job.fingerprint for role, job in self.inputs}
         object.__setattr__(self, "fingerprint", fingerprint(self.stage, self.config, upstream))
         models = (job.model for _, job in self.inputs if job.model is not None)
         object.__setattr__(self, "model", self if self.stage == "model" else next(models, None))

@@ -38,7 +38,8 @@ def stages(plan: Plan) -> Counter[str]:
 
 def test_runs_share_the_jobs_that_compute_the_same():
     # 2 seeds. One base and SFT for all; one preference set a data set; one reference a data set;
-    # tokens of each data set and of the demonstrations, all three compared with the suite;
+    # tokens of each data set and of the demonstrations; nothing is compared with the suite, which
+    # is of the world that made the data;
     # reward models and policies per data set and seed; evaluations of base, SFT and 4 cells.
     assert stages(plan_of(GRID)) == {
         "model": 1,
@@ -46,7 +47,6 @@ def test_runs_share_the_jobs_that_compute_the_same():
         "demonstrations": 1,
         "preferences": 2,
         "tokens": 3,
-        "contamination": 3,
         "reference": 2,
         "reward_model": 4,
         "reward_evaluation": 4,
@@ -164,9 +164,9 @@ def test_the_summary_counts_what_is_cached_and_what_sharing_saves():
     found = summarize(plan, Estimator([]), cached={sft}, slots=2)
     rows = {row.stage: (row.unique, row.cached, row.to_run) for row in found.stages}
     assert rows["sft"] == (1, 1, 0)
-    # A run alone: base 2; sft 6 (model, demonstrations and their tokens, sft, evaluation, and
-    # contamination); dpo 11 (data and its tokens, contamination, reference, policy more); ppo 12.
-    assert found.one_at_a_time_jobs == 2 * (2 + 6 + 2 * 11 + 2 * 12)
+    # A run alone: base 2; sft 5 (model, demonstrations and their tokens, sft, evaluation); dpo 9
+    # (data and its tokens, reference and policy more); ppo 10.
+    assert found.one_at_a_time_jobs == 2 * (2 + 5 + 2 * 9 + 2 * 10)
     assert len(found.order) == len(plan.jobs) - 1
 
 

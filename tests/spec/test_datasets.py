@@ -98,6 +98,12 @@ def test_a_definitions_name_bears_no_identity(folder: Path) -> None:
     assert first["preferences"] == second["preferences"]
 
 
+def test_real_data_is_compared_with_the_suite_and_a_worlds_own_is_not(folder: Path) -> None:
+    text = f"datasets:\n  mine: {MINE}}}\n  both: {{mix: {{mine: 1, ai-fine: 3}}}}\n"
+    runs = planned(text + "grid: {dataset: [mine, both, ai-fine]}\n", folder).runs
+    assert ["contamination_preferences" in run.jobs for run in runs] == [True, True, False]
+
+
 def test_a_prompt_set_of_the_studys_own_has_its_own_job(folder: Path) -> None:
     text = (
         "datasets: {some: {dataset: tiny-mixed, cap: 10}}\n"
