@@ -104,8 +104,7 @@ class ImportedModelConfig(Config):
     content: str
     """SHA-256 of the files, or ``hub:<id>@<revision>`` for a hub model."""
     chat_template: str | None = None
-    """Chat template that replaces the tokenizer's own, or the name of one that ships with the
-    package; None keeps it. A model of the registry has one already."""
+    """Replaces the tokenizer's chat template: a text, or the name of one of ours; None keeps it."""
     location: str = not_identity("")
     """Where this machine has the files."""
     shape: ModelShape | None = not_identity(None)
