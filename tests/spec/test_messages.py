@@ -67,7 +67,7 @@ CASES = {
     "unknown data set": (
         HEAD + "grid: {dataset: [ai-fien], algorithm: [dpo]}\n",
         """
-        s.yaml:3:18: grid.dataset[0]: 'ai-fien' is not one of ai-fine, ai-overall, hh-harmless, human-noisy, web-narrow. Did you mean 'ai-fine'? A file is named with its folder, such as ./pairs.jsonl.
+        s.yaml:3:18: grid.dataset[0]: 'ai-fien' is not one of ai-fine, ai-overall, alpaca-farm-gpt4, alpaca-farm-human, capybara, chatbot-arena-2023, chatbot-arena-2024, finegrained-qa and 50 more (`ablate data` lists them). Did you mean 'ai-fine'? A file is named with its folder, such as ./pairs.jsonl.
             grid: {dataset: [ai-fien], algorithm: [dpo]}
                              ^
         """,
@@ -91,7 +91,7 @@ CASES = {
     "unknown prompt set": (
         "study: s\nbase: {model: tiny-instruct, prompts: mixed}\n" + GRID,
         """
-        s.yaml:2:39: base.prompts: 'mixed' is not one of dataset, hh-harmless, tiny-mixed, tiny-reasoning. Did you mean 'tiny-mixed'? A file is named with its folder, such as ./pairs.jsonl.
+        s.yaml:2:39: base.prompts: 'mixed' is not one of dataset, gsm8k-prompts, gsm8k-train, hh-harmless, math-prompts-20k, tiny-mixed, tiny-reasoning, ultrafeedback-code-math-prompts and 1 more (`ablate data` lists them). Did you mean 'tiny-mixed'? A file is named with its folder, such as ./pairs.jsonl.
             base: {model: tiny-instruct, prompts: mixed}
                                                   ^
         """,
@@ -314,7 +314,7 @@ CASES = {
     "no data set": (
         HEAD + "cells:\n  a: {algorithm: dpo}\n",
         """
-        s.yaml:4:6: cells.a: cell 'a': dataset: no preference data set; allowed are human-noisy, web-narrow, ai-overall, ai-fine, hh-harmless and files. Set `dataset`.
+        s.yaml:4:6: cells.a: cell 'a': dataset: no preference data set; allowed are human-noisy, web-narrow, ai-overall, ai-fine, hh-harmless, rasbt-polite, oasst-pairs, finegrained-qa and files. Set `dataset`.
               a: {algorithm: dpo}
                  ^
         """,
