@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def parquet_rows(path: Path, limits: Limits) -> Iterator[Row | Bad]:
 
     _check_footer(path, limits)
     try:
-        with headroom(limits.headroom_bytes):
+        with _plain_memory():
             file = pyarrow.parquet.ParquetFile(
                 path,
                 buffer_size=1 << 20,
@@ -60,10 +61,26 @@ def arrow_rows(path: Path, limits: Limits) -> Iterator[Row | Bad]:
         if file.read(len(_ARROW_FILE)) != _ARROW_FILE:
             file.seek(0)
         try:
-            reader = pyarrow.ipc.open_stream(file)
+            reader = pyarrow.ipc.open_stream(file, memory_pool=pyarrow.system_memory_pool())
         except (pyarrow.ArrowException, OSError) as error:
             raise BadFile(1, f"not valid Arrow ({error})") from error
         yield from batch_rows(iter(reader), reader.schema, limits, kind="Arrow")
+
+
+@contextmanager
+def _plain_memory() -> Iterator[None]:
+    """Let readers opened in the block take memory from the system as they need it.
+
+    Arrow's own allocator reserves more address space at once than `headroom` leaves it.
+    """
+    import pyarrow
+
+    usual = pyarrow.default_memory_pool()
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    try:
+        yield
+    finally:
+        pyarrow.set_memory_pool(usual)
 
 
 def _check_footer(path: Path, limits: Limits) -> None:

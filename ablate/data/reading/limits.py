@@ -25,7 +25,7 @@ class Limits:
     """What a Parquet file says of itself at its end; a tenth of it describes 1,000 row groups."""
     inflation: int = 1000
     """How many times a Parquet file's size its row groups may claim to be once decompressed."""
-    headroom_bytes: int = 1 << 30
+    headroom_bytes: int = 1 << 29
     """Memory that decoding a batch of Arrow or Parquet may take."""
 
 

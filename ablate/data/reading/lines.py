@@ -51,7 +51,9 @@ class Lines:
 
 
 def decoded(line: bytes) -> str:
-    """Return text in UTF-8."""
+    """Return text in UTF-8, which has no NUL byte."""
+    if (place := line.find(b"\0")) >= 0:
+        raise MalformedRow(f"byte 0x00 at place {place + 1} of the line is no text. Remove it.")
     try:
         return line.decode()
     except UnicodeDecodeError as error:
