@@ -9,6 +9,7 @@ from ablate.spec.online import OnlineConfig, PpoConfig, RejectionSamplingConfig,
 from ablate.spec.stages import (
     EmbeddedModelConfig,
     EvaluationConfig,
+    ImportedModelConfig,
     PreferencesConfig,
     RewardEvaluationConfig,
     RewardModelConfig,
@@ -40,6 +41,8 @@ def job_size(job: Job) -> float:
             return float((config.prompts_examples or UNKNOWN_EXAMPLES) * config.samples_per_prompt)
         case SftConfig():
             return float((config.examples or UNKNOWN_EXAMPLES) * config.epochs)
+        case ImportedModelConfig():
+            return 1.0
         case EmbeddedModelConfig():
             return float(config.examples)
         case EvaluationConfig():
