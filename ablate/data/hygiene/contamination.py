@@ -1,6 +1,6 @@
 """Which evaluation items occur in training texts: whole, or in large part.
 
-The rule is that of Tulu 3 (Lambert et al. 2024, arXiv:2411.15124, section 3.2): an item is
+The rule is that of Tulu 3 (Lambert et al. 2024, arXiv:2411.15124): an item is
 contaminated by a training text if 8-grams that both share cover half of the item's words. Where we
 depart from it:
 
@@ -97,7 +97,7 @@ class Index:
         first, size = 0, 0
         for text in texts:
             batch.append(text)
-            size += len(text)
+            size += len(text) + 1
             if size >= BATCH_CHARACTERS:
                 yield from self._numbered(batch, first)
                 first, size, batch = first + len(batch), 0, []

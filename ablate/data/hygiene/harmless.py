@@ -11,15 +11,16 @@ _MARKDOWN = str.maketrans(
 )
 
 
-def harmless(text: str, limit: int) -> str:
+def harmless(text: str, limit: int, *, characters: int | None = None) -> str:
     """Return the text on one line, cut to about ``limit`` characters with a note of its length.
 
     Runs of blanks and line breaks are one blank. What moves a terminal's cursor, changes its
     colours or turns the direction of text (controls, escapes, bidirectional overrides, private
     characters, half surrogates) is written as its code point, and of the marks on one character
-    all after the fourth are left out.
+    all after the fourth are left out. ``characters`` is the length of the whole, where the text is
+    only its beginning.
     """
-    head = text[: limit * _TOO_MUCH]
+    head, whole = text[: limit * _TOO_MUCH], characters or len(text)
     shown: list[str] = []
     size, marks = 0, 0
     for character in " ".join(head.split()):
@@ -32,9 +33,9 @@ def harmless(text: str, limit: int) -> str:
         shown.append(piece)
         size += len(piece)
     else:
-        if len(head) == len(text):
+        if len(head) == whole:
             return "".join(shown)
-    return f"{''.join(shown)} ... ({len(text):,} characters)"
+    return f"{''.join(shown)} ... ({whole:,} characters)"
 
 
 def _visible(character: str) -> str:
@@ -45,6 +46,6 @@ def _visible(character: str) -> str:
     return character
 
 
-def markdown(text: str, limit: int) -> str:
+def markdown(text: str, limit: int, *, characters: int | None = None) -> str:
     """Return the text as `harmless` does, with what Markdown and HTML would read as their own."""
-    return harmless(text, limit).translate(_MARKDOWN)
+    return harmless(text, limit, characters=characters).translate(_MARKDOWN)
