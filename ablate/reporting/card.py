@@ -17,7 +17,7 @@ from ablate.reporting.artifacts import MetricRow
 from ablate.reporting.evidence import Evidence
 from ablate.reporting.markdown import escape
 from ablate.reporting.records import RunRecord, StudyRecord
-from ablate.spec.registry import registry
+from ablate.spec.registry import model_named, registry
 from ablate.stats.crossed import item_score
 from ablate.stats.estimate import Estimate
 from ablate.store.manifest import Manifest
@@ -161,7 +161,11 @@ def _base(record: Manifest) -> str:
         return f"trained from scratch on the generated world {config.get('world')}"
     content = str(config.get("content"))
     if content.startswith("hub:"):
-        return f"{content.removeprefix('hub:')} of a model hub; its terms are stated there"
+        name = content.removeprefix("hub:")
+        entry = model_named(name)
+        known = entry.hub.license if entry is not None and entry.hub is not None else None
+        terms = f"terms: {known}" if known is not None else "its terms are stated there"
+        return f"{name} of a model hub; {terms}"
     return f"a local {config.get('format')} model, SHA-256 {content}; its terms are not recorded"
 
 

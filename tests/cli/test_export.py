@@ -11,7 +11,12 @@ from ablate.cli.main import main
 from ablate.data import tiny
 from ablate.models.loading import save_model
 from ablate.spec.offline import DpoConfig
-from ablate.spec.stages import EmbeddedModelConfig, PreferencesConfig, SftConfig
+from ablate.spec.stages import (
+    EmbeddedModelConfig,
+    ImportedModelConfig,
+    PreferencesConfig,
+    SftConfig,
+)
 from ablate.store.files import sha256, tree_files
 from ablate.store.manifest import FileEntry, Manifest
 
@@ -122,6 +127,19 @@ def test_the_card_says_what_was_trained_from_what_and_how_well(store):
         assert said in card
     # A third of 60 items: 33.3 +- 2.001 x sqrt(1/3 x 2/3 / 59) x 100 = 33.3 +- 12.3.
     assert "| Coding | 33.33 percent | 21.1 to 45.6 | 60 | higher |" in card
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "terms"),
+    [("facebook/opt-125m", "terms: opt-175b"), ("o/m", "its terms are stated there")],
+)
+def test_the_card_names_a_hub_model_with_its_commit_and_its_terms(store, hub_id, terms):
+    content = f"hub:{hub_id}@{'0' * 40}"
+    commit(store, "model", "m", ImportedModelConfig(format="hf", content=content), {})
+    assert main(["export", ODD, "--to", "out"]) == 0
+    card = Path("out/README.md").read_text()
+    assert f"{hub_id}@{'0' * 40} of a model hub; {terms}" in card
+    assert f'base_model: "{hub_id}"' in card
 
 
 def test_the_card_names_no_place_of_this_machine(store, tmp_path):
