@@ -28,7 +28,7 @@ INDEX = "index.json"
 FORMAT = 1
 PAIRS = ("prompt", "chosen", "rejected")
 DEMONSTRATIONS = ("prompt", "completion")
-KINDS = {"pairs": PAIRS, "demonstrations": DEMONSTRATIONS}
+KINDS = {"pairs": PAIRS, "demonstrations": DEMONSTRATIONS, "prompts": ("prompt",)}
 """Parts of a row by what the rows are."""
 WIDTHS = {"offsets": "i8", "margins": "f8", "ids": "u1", "id_offsets": "i8"}
 """Type of every column but ``tokens``, which has the smallest that holds the vocabulary."""
@@ -131,6 +131,10 @@ class StoredRows(Sequence[Row]):
         index = np.asarray(numbers, dtype=np.int64)
         return StoredRows(self.table, self.prompts[index], self.completions[index])
 
+    def crossed(self, prompts: Numbers, completions: Numbers) -> StoredRows:
+        """Return the prompts of some of these rows, each with the completion of another."""
+        return StoredRows(self.table, self.prompts[prompts], self.completions[completions])
+
     def lengths(self) -> Numbers:
         """Return prompt plus completion tokens of each row, (rows,)."""
         return self._sizes(self.prompts) + self.completion_lengths()
@@ -143,6 +147,35 @@ class StoredRows(Sequence[Row]):
         offsets = self.table.offsets
         found: Numbers = offsets[segments + 1] - offsets[segments]
         return found
+
+
+class StoredPrompts(Sequence[tuple[int, ...]]):
+    """Prompts of a table, read when they are asked for."""
+
+    def __init__(self, table: TokenTable, numbers: Numbers) -> None:
+        """Take the prompts of some rows."""
+        self._table, self._segments = table, numbers * len(table.parts)
+
+    def __len__(self) -> int:
+        """Return the prompts."""
+        return len(self._segments)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, ...]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[int, ...]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[int, ...] | list[tuple[int, ...]]:
+        """Return the token ids of one prompt, or of those of a slice."""
+        if isinstance(index, slice):
+            return [self._table.segment(number) for number in self._segments[index].tolist()]
+        return self._table.segment(int(self._segments[index]))
+
+
+def joined(first: Sequence[Row], second: Sequence[Row]) -> Sequence[Row]:
+    """Return some rows and then others; stored ones of one table are not read."""
+    if isinstance(first, StoredRows) and isinstance(second, StoredRows):
+        return first + second
+    return [*first, *second]
 
 
 def lengths_of(rows: Sequence[Row]) -> Numbers:

@@ -42,6 +42,15 @@ def prompt_ids(boundary: Boundary, prompts: Iterable[Messages]) -> Iterator[Ids]
         yield from _prompts(boundary, some)
 
 
+def prompt_table(boundary: Boundary, prompts: Iterable[Messages]) -> TokenTable:
+    """Return the ids of prompts, held in memory as flat arrays."""
+    ids = prompt_ids(boundary, prompts)
+    batches = (
+        Batch([""] * len(some), [[i] for i in some], [None] * len(some)) for some in _groups(ids)
+    )
+    return _in_memory("prompts", boundary, batches)
+
+
 def pair_table(boundary: Boundary, pairs: Iterable[Pair]) -> TokenTable:
     """Return the rows of pairs, held in memory as flat arrays."""
     return _in_memory("pairs", boundary, pair_batches(boundary, pairs))

@@ -24,6 +24,7 @@ from ablate.models.token_store import (
     StoredRows,
     TokenTable,
     completion_lengths_of,
+    joined,
     lengths_of,
     open_table,
 )
@@ -55,9 +56,7 @@ class PairRows:
 
     def both(self) -> Sequence[Row]:
         """Return all chosen rows and then all rejected ones."""
-        if isinstance(self.chosen, StoredRows) and isinstance(self.rejected, StoredRows):
-            return self.chosen + self.rejected
-        return [*self.chosen, *self.rejected]
+        return joined(self.chosen, self.rejected)
 
     def of(self, pairs: Sequence[int]) -> list[Row]:
         """Return the rows of some pairs, all chosen ones first: one forward pass sees both."""

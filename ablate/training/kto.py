@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -13,11 +14,11 @@ from torch import Tensor
 from ablate.algorithms.bradley_terry import wins
 from ablate.algorithms.kto import kl_baseline, kto_loss, mismatched
 from ablate.errors import StageError
-from ablate.models.batching import row_lengths
 from ablate.models.boundary import Row
 from ablate.models.loading import load_policy
 from ablate.models.logprobs import completion_logprobs
 from ablate.models.ranks import world_size
+from ablate.models.token_store import Numbers, StoredRows, joined, lengths_of
 from ablate.spec.offline import KtoConfig
 from ablate.store.workspace import Workspace
 from ablate.training.learner import Share
@@ -49,6 +50,30 @@ class KtoReference:
     """Of every example's completion, (examples,), fp32 on CPU."""
     crossed: Mapping[Crossing, float]
     """Of the mismatched completions of the whole schedule that fit."""
+
+
+class CrossedSums(Mapping[Crossing, float]):
+    """A number for each of many crossings, in flat arrays."""
+
+    def __init__(self, keys: Numbers, sums: Tensor, *, rows: int) -> None:
+        """Keep sums, (crossings,), by `crossing_keys` in ascending order."""
+        self._keys, self._sums, self._rows = keys, sums, rows
+
+    def __getitem__(self, crossing: Crossing) -> float:
+        """Return the number of a crossing."""
+        key = crossing[0] * self._rows + crossing[1]
+        place = int(np.searchsorted(self._keys, key))
+        if place == len(self._keys) or self._keys[place] != key:
+            raise KeyError(crossing)
+        return float(self._sums[place])
+
+    def __iter__(self) -> Iterator[Crossing]:
+        """Yield every crossing."""
+        return (divmod(key, self._rows) for key in self._keys.tolist())
+
+    def __len__(self) -> int:
+        """Return the crossings."""
+        return len(self._keys)
 
 
 class KtoObjective:
@@ -136,7 +161,7 @@ def run_kto(workspace: Workspace, config: KtoConfig) -> None:
     """
     data = OfflineData.read(workspace, config)
     rows = data.rows.both()
-    pairs = len(data.rows.chosen)
+    pairs = len(data.rows.kept)
     batches = kto_batches(rows, config)
     reference = kto_reference(data, rows, batches)
     trainable = Trainable.of(data.loaded, config)
@@ -151,7 +176,7 @@ def kto_batches(rows: Sequence[Row], config: KtoConfig) -> list[list[int]]:
     joined to the batch before it, or the first one to the batch after it. Raises StageError
     (``bad_data``) where all examples have one prompt.
     """
-    if len({row.prompt for row in rows}) < 2:
+    if all(row.prompt == rows[0].prompt for row in rows):
         raise StageError(
             f"kto: {len(rows)} examples of one prompt; the KL baseline needs completions of other"
             " prompts. Use data with more prompts.",
@@ -159,7 +184,7 @@ def kto_batches(rows: Sequence[Row], config: KtoConfig) -> list[list[int]]:
         )
     made: list[list[int]] = []
     cut = bucketed_batches(
-        row_lengths(rows), config.batch_size, epochs=config.epochs, seed=config.seed
+        lengths_of(rows), config.batch_size, epochs=config.epochs, seed=config.seed
     )
     for batch in cut:
         lonely = len({rows[i].prompt for i in batch}) < 2
@@ -190,13 +215,28 @@ def kto_reference(
     A mismatched completion that does not fit under its prompt in ``max_length`` is left out of the
     baseline.
     """
-    crossings = sorted({c for batch in batches for c in crossings_of(rows, batch)})
-    crossed = [crossed_row(rows, crossing) for crossing in crossings]
-    fits = [length <= data.config.max_length for length in row_lengths(crossed)]
-    crossings = [crossing for crossing, fit in zip(crossings, fits, strict=True) if fit]
-    scored = _scores(data, [*rows, *(crossed_row(rows, crossing) for crossing in crossings)])
-    of_crossings = scored[len(rows) :].tolist()
-    return KtoReference(scored[: len(rows)], dict(zip(crossings, of_crossings, strict=True)))
+    keys = crossing_keys(rows, batches)
+    keys = keys[lengths_of(_crossed_rows(rows, keys)) <= data.config.max_length]
+    scored = _scores(data, joined(rows, _crossed_rows(rows, keys)))
+    sums = CrossedSums(keys, scored[len(rows) :], rows=len(rows))
+    return KtoReference(scored[: len(rows)], sums)
+
+
+def crossing_keys(rows: Sequence[Row], batches: Sequence[Sequence[int]]) -> Numbers:
+    """Return each different crossing of a schedule as ``prompt * rows + completion``, ascending."""
+    made = (
+        np.array(crossings_of(rows, batch), dtype=np.int64) @ np.array([len(rows), 1])
+        for batch in batches
+    )
+    return np.unique(np.concatenate([*made]))
+
+
+def _crossed_rows(rows: Sequence[Row], keys: Numbers) -> Sequence[Row]:
+    prompts, completions = np.divmod(keys, len(rows))
+    if isinstance(rows, StoredRows):
+        return rows.crossed(prompts, completions)
+    crossings = zip(prompts.tolist(), completions.tolist(), strict=True)
+    return [crossed_row(rows, crossing) for crossing in crossings]
 
 
 def _scores(data: OfflineData, rows: Sequence[Row]) -> Tensor:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ablate.data.preferences import read_pairs
 from ablate.data.prompts import prompts_of
 from ablate.data.records import Prompt
-from ablate.models.boundary import Boundary, Row
+from ablate.data.stored import stored_pairs
+from ablate.models.boundary import Boundary, Messages, Row
 from ablate.models.sampling import Request, SamplingParams, sample
+from ablate.models.token_store import StoredPrompts
+from ablate.models.tokenizing import prompt_table
 from ablate.rewards.responses import Response
 from ablate.spec.online import OnlineConfig
 from ablate.spec.stages import SamplesConfig
@@ -129,21 +133,32 @@ def logprob_temperature(config: SamplingConfig) -> float:
 def read_prompts(workspace: Workspace, config: SamplingConfig, boundary: Boundary) -> PromptSet:
     """Return the stage's prompts, without those that are too long, which are counted."""
     prompts = _all_prompts(workspace, config)
-    ids = [boundary.prompt_ids(prompt.messages) for prompt in prompts]
+    table = prompt_table(boundary, (prompt.messages for prompt in prompts))
     limit = min(config.max_prompt_length, config.max_length)
-    kept = [i for i, tokens in enumerate(ids) if len(tokens) <= limit]
+    kept = np.flatnonzero(table.lengths("prompt") <= limit)
     count_kept(workspace, "prompts", kept=len(kept), total=len(prompts))
-    return PromptSet([prompts[i] for i in kept], [ids[i] for i in kept])
+    return PromptSet([prompts[i] for i in kept], StoredPrompts(table, kept))
 
 
 def _all_prompts(workspace: Workspace, config: SamplingConfig) -> list[Prompt]:
     size = config.prompts_examples
     if config.prompts != DATASET:
         return prompts_of(workspace.inputs, config)
-    pairs = read_pairs(workspace.inputs["preferences"])
-    # Several pairs may share a prompt; it is one prompt.
-    distinct = {repr([dict(message) for message in pair.prompt]): pair for pair in pairs}
-    prompts = [Prompt(p.id, p.prompt, p.category, p.world) for p in distinct.values()]
-    if size is None or size >= len(prompts):
-        return prompts
-    return [prompts[i] for i in sorted(permutation(len(prompts), config.seed, "subsample")[:size])]
+    pairs = stored_pairs(workspace.inputs["preferences"])
+    # Several pairs may share a prompt; it is one prompt, with the id of the last of them.
+    rows = list({_key(pair.prompt): row for row, pair in enumerate(pairs)}.values())
+    if size is not None and size < len(rows):
+        chosen = permutation(len(rows), config.seed, "subsample")[:size]
+        rows = [rows[i] for i in sorted(chosen)]
+    wanted = set(rows)
+    found = {
+        row: Prompt(pair.id, pair.prompt, pair.category, pair.world)
+        for row, pair in enumerate(pairs)
+        if row in wanted
+    }
+    return [found[row] for row in rows]
+
+
+def _key(prompt: Messages) -> bytes:
+    text = repr([dict(message) for message in prompt])
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
