@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -158,21 +159,23 @@ def _allowed(given: Mapping[str, Any], place: Place) -> list[str]:
     return [field for field in FILTERS[name].model_fields if field != "kind"]
 
 
-def fields_of(
-    columns: Sequence[str], layout: str | None, filters: Sequence[str]
-) -> dict[str, object]:
+def fields_of(args: argparse.Namespace) -> dict[str, object]:
     """Return the fields of a definition that options say.
 
     Columns are written ``prompt=question,chosen=good``, filters as in a study:
     ``refusals,{length: {max: 400}}``.
     """
-    given: dict[str, object] = {}
-    if columns:
-        given["columns"] = dict(_assigned(part) for text in columns for part in text.split(","))
-    if layout is not None:
-        given["layout"] = layout
-    if filters:
-        given["filters"] = tuple(item for text in filters for item in _listed(text))
+    given: dict[str, object] = {
+        name: getattr(args, name)
+        for name in ("layout", "split", "subset")
+        if getattr(args, name) is not None
+    }
+    if args.columns:
+        given["columns"] = dict(
+            _assigned(part) for text in args.columns for part in text.split(",")
+        )
+    if args.filters:
+        given["filters"] = tuple(item for text in args.filters for item in _listed(text))
     return given
 
 

@@ -31,6 +31,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 COMMANDS = {
     "init": "write a commented study and a smoke study to start from",
     "check": "report every problem of a study file",
+    "data": "show which data sets there are, and what one holds",
     "plan": "show what will run and what it will cost",
     "run": "run a study; the same command resumes it",
     "status": "show how far a study is",
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     made["logs"].add_argument("--study", help="study name or file, where several are stored")
     made["models"].add_argument("name", nargs="?", help="a model of the list, or its hub id")
     _add_export(made["export"])
+    _add_data(made["data"])
     made["plan"].add_argument("--diff", metavar="OLD", help="compare with an earlier study file")
     made["plan"].add_argument("--order", action="store_true", help="list the jobs in order")
     for name in ("plan", "run"):
@@ -99,6 +101,39 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="write into a folder with content")
 
 
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sets",
+        nargs="*",
+        metavar="SET",
+        help="registry name, file, folder or hub id (default: list)",
+    )
+    parser.add_argument("--study", help="study file whose own data sets may be named")
+    parser.add_argument(
+        "--kind", choices=["preferences", "demonstrations", "prompts"], help="what rows are used as"
+    )
+    parser.add_argument(
+        *("--columns",), action="append", default=[], metavar="OURS=THEIRS", help="rename columns"
+    )
+    parser.add_argument("--layout", metavar="NAME", help="what the columns mean")
+    parser.add_argument("--split", metavar="NAME", help="split of a folder or hub set")
+    parser.add_argument("--subset", metavar="NAME", help="configuration of a hub set")
+    parser.add_argument(
+        *("--filters",), action="append", default=[], metavar="FILTER,...", help="try filters"
+    )
+    parser.add_argument(
+        *("--against",),
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="OTHER",
+        help="what SET holds of these sets; `suites` are all evaluation suites",
+    )
+    parser.add_argument("--all-against-all", action="store_true", help="compare all sets named")
+    parser.add_argument("--examples", type=_count, default=1, metavar="N", help="rows to show")
+    parser.add_argument("--dropped", action="store_true", help="list every row left out")
+
+
 def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store", metavar="DIR", help="artifacts and state (default: $ABLATE_STORE or .ablate)"
@@ -109,6 +144,10 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ MOST_VALUES = 12
 """A column with more different values than this is no set of classes, so they are not listed."""
 LONGEST_VALUE = 24
 """Characters of a text that still may be the name of a class."""
-NAMED = 5
+NAMED = 8
 """First rows of a kind that are named by number."""
 _DRAWS = {0.0, 1.5}
 _ANNOTATED = {1.0, 2.0}

@@ -59,5 +59,5 @@ def test_another_column_of_numbers_has_no_draws():
 
 
 def test_only_the_first_rows_are_named():
-    survey = survey_of(*[{"a": None}] * 7)
-    assert row_list(survey.columns["a"].nulls) == "rows 1, 2, 3, 4, 5, …"
+    survey = survey_of(*[{"a": None}] * 9)
+    assert row_list(survey.columns["a"].nulls) == "rows 1, 2, 3, 4, 5, 6, 7, 8, …"
