@@ -207,7 +207,7 @@ def test_a_broken_array_is_named_with_its_row(
     path.write_text(text)
     for policy in ("refuse", "skip"):
         with pytest.raises(StageError) as caught:
-            list(read_rows(path, on_bad_row=policy))  # type: ignore[call-overload]
+            list(read_rows(path, on_bad_row=policy))
         assert str(caught.value).startswith(f"{path}:{row}: ") and reason in str(caught.value)
 
 

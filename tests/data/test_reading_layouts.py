@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from ablate.data.converters.table import CONVERTERS
 from ablate.data.reading.columns import MalformedRow
-from ablate.data.reading.layouts import LAYOUTS, Item, converted, recognize, renamed
+from ablate.data.reading.layouts import LAYOUTS, PUBLISHED, Item, converted, recognize, renamed
 from ablate.data.reading.limits import Row
 from ablate.data.records import (
     Demonstration,
@@ -285,6 +286,13 @@ def test_other_columns_are_a_table_whose_items_cannot_be_read(row: dict[str, Any
     assert recognize(row.keys(), row) == "table"
     with pytest.raises(StageError, match=r"^file:1: the columns are '.*no layout fits them"):
         read(row)
+
+
+@pytest.mark.parametrize("layout", PUBLISHED)
+def test_a_published_format_is_recognized_and_has_a_converter(layout: str) -> None:
+    columns = [*PUBLISHED[layout], "id"]
+    assert recognize(columns, dict.fromkeys(columns)) == layout
+    assert layout in CONVERTERS
 
 
 def test_no_columns_are_refused() -> None:

@@ -34,6 +34,21 @@ Converter = Callable[[Iterable[Row], str], Iterator[Item | Dropped]]
 TABLE = "table"
 HH = "hh"
 """Dialogues in one text each; the converter of that name splits them."""
+PUBLISHED: Mapping[str, frozenset[str]] = {
+    "finegrained_qa": frozenset({"question", "passages", "prediction 1", "preference"}),
+    "helpsteer": frozenset({"prompt", "response", "helpfulness", "correctness"}),
+    "prm800k": frozenset({"labeler", "question", "label"}),
+    "nectar": frozenset({"prompt", "answers", "good_natured"}),
+    "ultrafeedback": frozenset({"instruction", "completions", "models"}),
+    "shp": frozenset({"history", "human_ref_A", "human_ref_B", "labels"}),
+    "chatbot_arena": frozenset({"conversation_a", "conversation_b", "winner"}),
+    "arena_55k": frozenset({"response_a", "response_b", "winner_model_a"}),
+    "orca_with_system": frozenset({"system", "question", "chosen", "rejected"}),
+}
+"""Converter of a published format by columns that no other has; `ablate.data.converters` holds it.
+
+A ``system`` beside question and replies is said to the model, as it was when they were written.
+"""
 _HH_START = "\n\nHuman:"
 _UNREAD = {
     "choices",
@@ -101,7 +116,9 @@ def recognize(columns: Collection[str], row: Mapping[str, Any]) -> str:
     if not columns:
         known = ", ".join(sorted(LAYOUTS))
         raise MalformedRow(f"the row has no columns; the layouts are {known}")
-    return _chosen(columns, row) or _told(columns) or TABLE
+    names = set(columns)
+    published = (name for name, known in PUBLISHED.items() if known <= names)
+    return next(published, "") or _chosen(columns, row) or _told(columns) or TABLE
 
 
 def _chosen(columns: Collection[str], row: Mapping[str, Any]) -> str:
