@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from ablate.data.artifacts import DROPPED, SUMMARY, ItemWriter
+from ablate.data.artifacts import CARD, DROPPED, SUMMARY, ItemWriter
+from ablate.data.hygiene.card import CardBuilder
 from ablate.data.reading.files import resolve
 from ablate.data.shaping.items import Item, Kind
 from ablate.data.shaping.ledger import Ledger
@@ -137,10 +138,11 @@ def make(workspace: Job) -> None:
         raise TypeError(f"the stage takes a configuration of data, not {type(config).__name__}")
     out = workspace.output
     wish, origin = Wish.of(config), origin_of(config)
+    builder, rows = CardBuilder(config.dataset), 0
     with Ledger(out / DROPPED) as ledger, ItemWriter(out) as writer:
-        rows = 0
         for item in made_items(origin, config, wish, ledger=ledger, scratch=workspace.scratch):
             writer.add(item)
+            builder.add(item)
             rows += 1
     if not rows:
         raise StageError(
@@ -151,5 +153,6 @@ def make(workspace: Job) -> None:
     files = {name.partition(".")[0]: n for name, n in sorted(writer.counts.items())}
     summary = {"rows": rows, **files, **ledger.as_json()}
     (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    (out / CARD).write_text(builder.card(ledger=ledger).to_json(), encoding="utf-8")
     if wish.kind == "preferences":
         workspace.count(preferences=writer.labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from ablate.data.converters.hh import NAME as HH_HARMLESS
@@ -13,7 +14,7 @@ from ablate.data.reading.columns import MalformedRow
 from ablate.data.reading.files import Row
 from ablate.data.reading.layouts import LAYOUTS, Converter, recognize
 from ablate.data.reading.origin import origin_rows
-from ablate.data.records import Dropped, Judged
+from ablate.data.records import Demonstration, Dropped, Judged
 from ablate.data.shaping.items import Item, Kind, of_kind, prompt_of, row_number
 from ablate.data.tiny.preferences import EXAMPLES, LABELLERS, preferences
 from ablate.data.tiny.rankings import judged
@@ -52,7 +53,22 @@ def generated_items(
         items = prompts(name, seed, examples or PROMPT_EXAMPLES)
     else:
         return None
-    return of_kind(items, kind), ties
+    return of_kind(_named(items, name, seed), kind), ties
+
+
+def _named(items: Iterable[Item], name: str, seed: int) -> Iterator[Item]:
+    """Yield generated rows with the data set that they come from."""
+    for number, item in enumerate(items):
+        if isinstance(item, Judged):
+            yield Judged(
+                item.pair and replace(item.pair, source=name),
+                item.ranking and replace(item.ranking, source=name),
+                tuple(replace(rated, source=name) for rated in item.rated),
+            )
+        elif isinstance(item, Demonstration):
+            yield replace(item, id=f"{name}-{seed}-{number}", source=name)
+        else:
+            yield replace(item, source=name)
 
 
 def source_items(origin: Origin, kind: Kind, *, part: str = "train") -> Iterator[Item | Dropped]:

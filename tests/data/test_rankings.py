@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,10 @@ def test_the_artifact_of_a_ranked_world_holds_all_three_files(tmp_path: Path) ->
     job = workspace(tmp_path, dataset="human-noisy", examples=30, replies=4, seed=2)
     run(job)
     rows, _ = judged("human-noisy", 2, 30, replies=4)
-    assert read_pairs(job.output) == [row.pair for row in rows]
-    assert read_rankings(job.output) == [row.ranking for row in rows]
+    # The stage adds the data set that a row comes from.
+    source = {"source": "human-noisy"}
+    assert read_pairs(job.output) == [replace(row.pair, **source) for row in rows]
+    assert read_rankings(job.output) == [replace(row.ranking, **source) for row in rows]
     assert read_rated_replies(job.output) == [item for row in rows for item in row.rated]
     assert job.counts == {"preferences": 90}  # Three choices rank four replies.
     summary = json.loads((job.output / "summary.json").read_text())
@@ -122,12 +125,13 @@ def test_two_replies_leave_the_artifact_as_it_was(tmp_path: Path) -> None:
     job = workspace(tmp_path, dataset="ai-fine", examples=20)
     run(job)
     assert sorted(path.name for path in job.output.iterdir()) == [
+        "card.json",
         "dropped.jsonl",
         "pairs.jsonl",
         "summary.json",
     ]
     line = json.loads((job.output / "pairs.jsonl").read_text().splitlines()[0])
-    assert list(line) == ["id", "prompt", "chosen", "rejected", "category", "world"]
+    assert list(line) == ["id", "prompt", "chosen", "rejected", "category", "world", "source"]
     assert read_rankings(job.output) == [] and read_rated_replies(job.output) == []
 
 
