@@ -98,7 +98,9 @@ class Workspace:
         if not path.exists():
             return None
         full = torch.load(path, weights_only=True)
-        (self.output / METRICS).write_text(full["metrics"], encoding="utf-8")
+        metrics = self.output / METRICS
+        if full["metrics"] or metrics.exists():  # A stage without metrics leaves no such file.
+            metrics.write_text(full["metrics"], encoding="utf-8")
         self.timings.update(full["timings"])
         self.counts.update(full["counts"])
         state: dict[str, Any] = full["state"]

@@ -14,7 +14,7 @@ from ablate.rewards.sources import RewardSource, load_reward
 from ablate.spec import stages
 from ablate.spec.config import Config
 from ablate.store.workspace import METRICS, Workspace
-from ablate.training import base, policy, reference, reward_model, samples, sft, tokens
+from ablate.training import base, labels, policy, reference, reward_model, samples, sft, tokens
 from ablate.training.online import OnlineLoop
 from ablate.training.ppo import ppo_parts
 from ablate.training.ppo_update import PpoUpdate
@@ -27,6 +27,7 @@ RUNS: dict[str, Callable[[Workspace], None]] = {
     "reference": reference.run,
     "reward_model": reward_model.run,
     "samples": samples.run,
+    "labels": labels.run,
     "policy": policy.run,
 }
 
