@@ -15,6 +15,7 @@ from ablate.cli.data_names import Named
 from ablate.cli.output import use_colour
 from ablate.cli.progress import REDRAW_SECONDS
 from ablate.data.artifacts import DROPPED
+from ablate.data.hygiene.card import Card, CardBuilder
 from ablate.data.hygiene.harmless import harmless
 from ablate.data.inspection import Inspection, drops, inspect
 from ablate.data.shaping.items import Item
@@ -26,6 +27,8 @@ class Looked:
 
     named: Named
     found: Inspection
+    card: Card | None
+    """Lengths and checks of the rows that are kept; None for a table."""
     examples: list[Item]
     left_out: list[str]
     """A line for each row left out, where these are asked for."""
@@ -36,8 +39,10 @@ class Looked:
 def look(named: Named, args: argparse.Namespace) -> Looked:
     """Return what a data set holds; raises StageError where it cannot be read or used."""
     examples: list[Item] = []
+    builder = CardBuilder(named.name)
 
     def see(item: Item) -> None:
+        builder.add(item)
         if len(examples) < args.examples:
             examples.append(item)
 
@@ -45,7 +50,8 @@ def look(named: Named, args: argparse.Namespace) -> Looked:
         scratch = Path(folder)
         found = inspect(named.origin, named.shaping, args.kind, scratch=scratch, see=see, tell=tell)
         lines = [_line(drop) for drop in drops(scratch / DROPPED)] if args.dropped else []
-    return Looked(named, found, examples, lines, args.examples)
+    card = None if found.kind is None else builder.card(ledger=found.ledger)
+    return Looked(named, found, card, examples, lines, args.examples)
 
 
 def _line(drop: dict[str, object]) -> str:

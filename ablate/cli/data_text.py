@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from textwrap import wrap
 from typing import Any
 
@@ -13,6 +14,8 @@ from ablate.cli.data_against import Compared
 from ablate.cli.data_list import fitted
 from ablate.cli.data_looked import Looked
 from ablate.cli.output import bold, table
+from ablate.data.hygiene.card import Card
+from ablate.data.hygiene.check import Check
 from ablate.data.hygiene.exposure import Exposure
 from ablate.data.hygiene.exposure_page import strongest
 from ablate.data.hygiene.harmless import harmless
@@ -58,8 +61,11 @@ def lines(one: Looked) -> Iterator[str]:
     yield from _shaped(one)
     if survey is not None and survey.columns:
         yield ""
-        yield _columns(survey)
-    yield from one.left_out
+        yield _columns(survey, lengths=one.card is None)
+    if one.card is not None:
+        yield from _card(one.card)
+    if one.left_out:
+        yield from ("", "left out", *one.left_out)
     for item in one.examples:
         yield ""
         yield from _example(item)
@@ -141,11 +147,44 @@ def _first(named: Named | None) -> str:
     return "" if named is None else row_list(named)
 
 
-def _columns(survey: Survey) -> str:
-    header = ["column", "type", "filled", "words mean", "median", "p95", "max", "values"]
+def _card(card: Card) -> Iterator[str]:
+    """Yield the lengths of the rows that are kept, and what the checks say of them."""
+    yield ""
+    rows = [
+        [part.part, f"{part.texts:,}", unit, *map(_rounded, astuple(spread))]
+        for part in card.lengths
+        for unit, spread in (("words", part.words), ("characters", part.characters))
+    ]
+    if rows:
+        yield table(["lengths", "texts", "of", "mean", "median", "p95", "max"], rows)
+        yield ""
+    for check in card.checks:
+        yield from _wrapped(f"{check.status.upper():5}{check_line(check)}", indent=7)
+
+
+def check_line(check: Check) -> str:
+    """Return a check's name, what it found, and the first rows concerned."""
+    rows = ", ".join(harmless(row, NAME) for row in check.rows[:MOST_REPEATS])
+    more = ", …" if len(check.rows) > MOST_REPEATS else ""
+    return f"{check.name}: {harmless(check.found, 400)}{f' [{rows}{more}]' if rows else ''}"
+
+
+def _rounded(number: float) -> str:
+    if math.isnan(number):
+        return "n/a"
+    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:,.1f}"
+
+
+def _columns(survey: Survey, *, lengths: bool) -> str:
+    """Return the columns as they are; with ``lengths`` in words, which a card has as well."""
     shown = list(survey.columns.values())[:MOST_COLUMNS]
     rows = [_column(survey, column) for column in shown]
-    text = fitted(header, rows, width(), flexible=(7, 1, 4, 5))
+    if lengths:
+        header = ["column", "type", "filled", "words mean", "median", "p95", "max", "values"]
+        text = fitted(header, rows, width(), flexible=(7, 1, 4, 5))
+    else:
+        rows = [[*row[:3], row[-1]] for row in rows]
+        text = fitted(["column", "type", "filled", "values"], rows, width(), flexible=(3, 1))
     hidden = len(survey.columns) - len(shown)
     return f"{text}\n… and {hidden} more columns" if hidden else text
 
@@ -279,6 +318,7 @@ def _set(one: Looked) -> dict[str, object]:
         "duplicates": [] if survey is None else survey.repeats,
         "notes": [] if survey is None else list(survey.notes()),
         "columns": columns,
+        "card": None if one.card is None else json.loads(one.card.to_json()),
         "left_out": one.left_out,
         "examples": [dict(texts_of(item)) for item in one.examples],
     }
