@@ -7,6 +7,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from ablate.spec.config import Config
+from ablate.spec.datasets import DatasetDefinition
 from ablate.spec.fields import SECTIONS, WELL_KNOWN, field_paths, filled_in
 from ablate.spec.registry import registry
 from ablate.spec.stages import ALGORITHMS
@@ -18,7 +19,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def study_schema() -> dict[str, Any]:
     """Return the schema of a study file, the fields of every stage included."""
     stages = dict.fromkeys(cls for section in SECTIONS.values() for cls in section)
-    classes: list[type[Config]] = [Study, Seeds, *stages]
+    classes: list[type[Config]] = [Study, Seeds, DatasetDefinition, *stages]
     _, found = models_json_schema([(cls, "validation") for cls in classes])
     definitions = found["$defs"]
     schema: dict[str, Any] = definitions.pop("Study")
@@ -26,6 +27,11 @@ def study_schema() -> dict[str, Any]:
     overrides = {"$ref": "#/$defs/Overrides"}
     properties = schema["properties"]
     properties["base"] = overrides
+    properties["datasets"] = {
+        "type": "object",
+        "additionalProperties": {"$ref": "#/$defs/DatasetDefinition"},
+        "description": properties["datasets"]["description"],
+    }
     properties["seeds"] = {
         "anyOf": [{"type": "integer", "minimum": 1}, {"$ref": "#/$defs/Seeds"}],
         "description": properties["seeds"]["description"],

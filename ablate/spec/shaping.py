@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from ablate.spec.config import Config, added_later, not_identity
@@ -156,11 +163,37 @@ def _where(value: object) -> object:
     )
 
 
-Columns = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_columns)]
+_NAMES = WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}})
+_MAPPING = WithJsonSchema({"type": "object"})
+_FILTER = WithJsonSchema(
+    {
+        "anyOf": [
+            {"enum": sorted(FILTERS)},
+            {
+                "type": "object",
+                "properties": {name: {"type": "object"} for name in sorted(FILTERS)},
+                "additionalProperties": False,
+                "minProperties": 1,
+                "maxProperties": 1,
+            },
+        ]
+    }
+)
+_PARTS = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}},
+            {"type": "array", "items": {"type": ["string", "object"]}},
+        ]
+    }
+)
+Columns = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_columns), _NAMES]
 Where = Annotated[
-    tuple[tuple[str, tuple[str | int | float | bool | None, ...]], ...], BeforeValidator(_where)
+    tuple[tuple[str, tuple[str | int | float | bool | None, ...]], ...],
+    BeforeValidator(_where),
+    _MAPPING,
 ]
-Filters = tuple[Annotated[Filter, BeforeValidator(_filter)], ...]
+Filters = tuple[Annotated[Filter, BeforeValidator(_filter), _FILTER], ...]
 
 
 class Origin(Config):
@@ -208,7 +241,7 @@ def _part(item: object) -> object:
     return MixPart(**item) if isinstance(item, Mapping) else item
 
 
-Mix = Annotated[tuple[MixPart, ...], BeforeValidator(_mix)]
+Mix = Annotated[tuple[MixPart, ...], BeforeValidator(_mix), _PARTS]
 
 
 class Shaping(Config):

@@ -115,7 +115,9 @@ def test_the_artifact_of_a_ranked_world_holds_all_three_files(tmp_path: Path) ->
     source = {"source": "human-noisy"}
     assert read_pairs(job.output) == [replace(row.pair, **source) for row in rows]
     assert read_rankings(job.output) == [replace(row.ranking, **source) for row in rows]
-    assert read_rated_replies(job.output) == [item for row in rows for item in row.rated]
+    assert read_rated_replies(job.output) == [
+        replace(item, **source) for row in rows for item in row.rated
+    ]
     assert job.counts == {"preferences": 90}  # Three choices rank four replies.
     summary = json.loads((job.output / "summary.json").read_text())
     assert (summary["rows"], summary["rankings"], summary["attributes"]) == (30, 30, 120)
