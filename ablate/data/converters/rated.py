@@ -22,7 +22,7 @@ from ablate.data.converters.common import (
     two_scores,
 )
 from ablate.data.converters.hh import alternating, turns
-from ablate.data.reading.columns import MalformedRow, text
+from ablate.data.reading.columns import MalformedRow, number, text
 from ablate.data.records import Judged, Pair, Ranking, RatedReply, user
 
 
@@ -40,7 +40,7 @@ def _ratings(completion: Columns) -> dict[str, float]:
     for aspect, said in annotations.items():
         rating = mapping(said, f"'annotations', {aspect!r}").get("Rating")
         if rating is not None and rating != "N/A":
-            found[str(aspect)] = score({"Rating": rating}, "Rating")
+            found[str(aspect)] = number(rating, f"the 'Rating' of {aspect!r}")
     return found
 
 
