@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ablate.data.demonstrations import demonstrations_of
-from ablate.data.preferences import read_pairs
 from ablate.data.records import Demonstration, Pair
+from ablate.data.stored import stored_pairs
 from ablate.models.batching import row_lengths
 from ablate.models.boundary import Boundary, Messages, Row
 from ablate.spec.online import OnlineConfig
 from ablate.spec.stages import RewardModelConfig, SftConfig
 from ablate.store.workspace import Workspace
 from ablate.training.backends.contract import Data
-from ablate.training.examples import count_kept, pair_rows
+from ablate.training.examples import PairRows, count_kept, fitting_pairs, read_pair_table
 from ablate.training.offline import read_reference
 from ablate.training.rollouts import read_prompts
 
@@ -49,13 +52,18 @@ def write_materials(workspace: Workspace, boundary: Boundary, folder: Path) -> M
     texts: list[str] = []
     reads_pairs = isinstance(config, RewardModelConfig) or getattr(config, "reads_pairs", False)
     if reads_pairs:
-        found = read_pairs(workspace.inputs["preferences"])
-        rows = list(_pair_rows(workspace, found, boundary))
-        pairs = _written(folder / "pairs.jsonl", rows)
-        kept |= {"pairs": len(rows), "dropped_long": len(found) - len(rows)}
-        workspace.count(preferences=len(rows))
-        messages += [pair.prompt for pair in found[:PROBES]]
-        texts += [pair.chosen for pair in found[:PROBES]]
+        found = stored_pairs(workspace.inputs["preferences"])
+        table = read_pair_table(workspace.inputs, boundary)
+        rows = fitting_pairs(table, getattr(config, "max_length", 0))
+        fitting, total = len(rows.kept), len(table)
+        count_kept(workspace, "pairs", kept=fitting, total=total)
+        described = _described_pairs(workspace, boundary, found, rows=rows, total=total)
+        pairs = _written(folder / "pairs.jsonl", described)
+        kept |= {"pairs": fitting, "dropped_long": total - fitting}
+        workspace.count(preferences=fitting)
+        first = list(itertools.islice(found, PROBES))
+        messages += [pair.prompt for pair in first]
+        texts += [pair.chosen for pair in first]
     if isinstance(config, OnlineConfig) and not config.reads_samples:
         found_prompts = read_prompts(workspace, config, boundary)
         prompts = _written(
@@ -100,15 +108,15 @@ def _demonstration(
     return {**prompt, "completion": item.completion, "completion_ids": ids}
 
 
-def _pair_rows(
-    workspace: Workspace, pairs: list[Pair], boundary: Boundary
-) -> Iterable[dict[str, Any]]:
-    rows = pair_rows(boundary, pairs, getattr(workspace.config, "max_length", 0))
-    count_kept(workspace, "pairs", kept=len(rows.kept), total=len(pairs))
+def _described_pairs(
+    workspace: Workspace, boundary: Boundary, pairs: Iterable[Pair], *, rows: PairRows, total: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the kept ones of all pairs, as text and as token ids, with their reference."""
     stored = workspace.inputs.get("reference")
-    reference = read_reference(stored, rows, total=len(pairs)) if stored is not None else None
-    for position, index in enumerate(rows.kept):
-        pair = pairs[index]
+    reference = read_reference(stored, rows, total=total) if stored is not None else None
+    fits = np.zeros(total, dtype=bool)
+    fits[rows.kept] = True
+    for position, pair in enumerate(itertools.compress(pairs, fits)):
         row = {
             "id": pair.id,
             **_prompt(boundary, pair.prompt),
