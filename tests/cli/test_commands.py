@@ -83,15 +83,16 @@ def test_plan_prints_the_grid_the_stages_and_what_sharing_saves(study, capsys):
     assert main(["plan", study]) == 0
     text = capsys.readouterr().out
     assert "4 cells × 1 seeds = 4 runs" in text
-    assert "sharing saves 6 of 18 jobs" in text
+    # Base 2 jobs, sft 5, dpo 9 and ppo 10 alone; together 15.
+    assert "sharing saves 11 of 26 jobs" in text
     assert "estimated wall time" in text and "memory" in text and "disk" in text
 
 
 def test_plan_lists_the_order_when_asked(study, capsys):
     main(["plan", study, "--order"])
     order = capsys.readouterr().out.partition("order:\n")[2].split()
-    assert len(order) == 12
-    assert order[0].startswith("preferences-")
+    assert len(order) == 15
+    assert order[0].startswith("demonstrations-") and order[1].startswith("preferences-")
 
 
 def test_plan_compares_two_files(study, capsys):
