@@ -26,7 +26,10 @@ def hub_rows(name: str, *, subset: str | None, split: str, limits: Limits) -> It
             "may change. Take the commit from the data set's page."
         )
     try:
-        found = datasets.load_dataset(id_, subset, split=split, revision=revision)
+        # The address keeps a folder that happens to be called like the id from being read instead.
+        found = datasets.load_dataset(
+            f"hf://datasets/{id_}", subset, split=split, revision=revision
+        )
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
         raise SurroundingsError(
