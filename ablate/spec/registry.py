@@ -127,6 +127,8 @@ class DatasetEntry(Config):
     """The file; None for generated data."""
     attributes: tuple[str, ...] = ()
     """What more than two replies a prompt are rated on, where that is known without reading it."""
+    beside: tuple[Literal["rankings", "margins"], ...] = ()
+    """What the rows of a set that is not generated say beside pairs and ratings."""
     hub: HubData | None = None
     """Where the hub has it; None for generated data and files."""
     layout: str | None = None

@@ -108,23 +108,25 @@ def check_reward_data(config: RewardModelConfig, data: PreferencesConfig) -> Non
     entry = registry().datasets.get(data.dataset)
     if entry is None:
         return
-    path, needed = _needed(config)
-    if needed and data.replies == 2:
+    path, asking, needed = _needed(config)
+    rated = ("rated replies",) if entry.world is None and entry.attributes else ()
+    if needed and data.replies == 2 and needed not in (*entry.beside, *rated):
         wanted = "Set preferences.replies above 2" if entry.world else "Choose other data"
-        message = f"{needed}, but {data.dataset!r} has pairs. {wanted}, or use bradley_terry."
+        found = f"{asking} needs {needed}, but {data.dataset!r} has pairs"
+        message = f"{found}. {wanted}, or use bradley_terry."
         raise UnresolvedError(f"reward_model.{path}", message)
     if unknown := [name for name in config.attributes if name not in entry.attributes]:
         message = f"{data.dataset!r} has no such ratings: {one_of(unknown[0], entry.attributes)}"
         raise UnresolvedError("reward_model.attributes", message)
 
 
-def _needed(config: RewardModelConfig) -> tuple[str, str]:
-    """Return the field that asks for more than plain pairs, and what it needs; or empty strings."""
+def _needed(config: RewardModelConfig) -> tuple[str, str, str]:
+    """Return the field that asks for more than plain pairs, its value, and what; or empty texts."""
     if config.objective == "plackett_luce":
-        return "objective", "'plackett_luce' needs rankings"
+        return "objective", "'plackett_luce'", "rankings"
     if config.objective == "attributes":
-        return "objective", "'attributes' needs rated replies"
-    return ("pair_margins", "true needs margins") if config.pair_margins else ("", "")
+        return "objective", "'attributes'", "rated replies"
+    return ("pair_margins", "true", "margins") if config.pair_margins else ("", "", "")
 
 
 def _check_ensemble(config: RewardModelConfig) -> None:

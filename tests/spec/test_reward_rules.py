@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ablate.spec.names import Files, LocalFile
 from ablate.spec.recipes import UnresolvedError
 from ablate.spec.resolve import resolve
 from ablate.spec.rules import check_replies
@@ -81,3 +82,26 @@ def test_more_replies_give_what_they_need(fields: dict[str, Any]) -> None:
 def test_a_file_has_the_replies_that_it_has() -> None:
     with pytest.raises(UnresolvedError, match="4 are asked for, but 'mine.jsonl' is a file"):
         check_replies(PreferencesConfig(dataset="mine.jsonl", replies=4))
+
+
+REAL = [
+    ("helpsteer", {"reward_model.objective": "attributes"}, ""),
+    ("helpsteer", {"reward_model.pair_margins": True}, ""),
+    ("nectar", {"reward_model.objective": "plackett_luce"}, ""),
+    ("nectar", {"reward_model.objective": "attributes"}, "needs rated replies, but 'nectar'"),
+    ("hh-harmless", {"reward_model.pair_margins": True}, "needs margins, but 'hh-harmless'"),
+    ("shp-2", {"reward_model.objective": "plackett_luce"}, "needs rankings, but 'shp-2' has pairs"),
+]
+
+
+@pytest.mark.parametrize(("name", "fields", "refused"), REAL)
+def test_the_registry_says_what_real_data_has_beside_pairs(
+    name: str, fields: dict[str, Any], refused: str
+) -> None:
+    files = Files({("data", name): LocalFile("0" * 64, "/rows")})
+    study = {**PPO, "dataset": name, **fields}
+    if refused:
+        with pytest.raises(UnresolvedError, match=refused):
+            resolve(study, files)
+    else:
+        assert resolve(study, files).reward_model is not None
