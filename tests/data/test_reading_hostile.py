@@ -5,6 +5,7 @@ has 16 MiB of text at most; with four bytes a character, cut and parsed, it stay
 """
 
 import gzip
+import io
 import json
 import pickle
 import subprocess
@@ -18,6 +19,9 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from ablate.data.reading.files import read_rows
+from ablate.data.reading.json_rows import json_rows
+from ablate.data.reading.limits import LIMITS
+from ablate.data.reading.memory import headroom
 from ablate.data.records import Dropped
 from ablate.errors import AblateError, StageError, SurroundingsError
 
@@ -26,6 +30,9 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from ablate.data.reading.files import read_rows
+from ablate.data.reading.json_rows import json_rows
+from ablate.data.reading.limits import LIMITS
+from ablate.data.reading.memory import headroom
 from ablate.data.records import Dropped
 from ablate.errors import AblateError
 path, policy, heavy = sys.argv[1:]
@@ -183,6 +190,35 @@ def test_an_array_cut_at_any_place_gives_its_rows(
     path = tmp_path / "a.json"
     path.write_text("\ufeff \n" + json.dumps(rows, indent=indent, ensure_ascii=False) + "\n\n")
     assert list(read_rows(path)) == list(enumerate(rows, 1))
+
+
+class Dribble(io.BufferedReader):
+    """A file that gives a few bytes at a time, however many are asked for."""
+
+    def __init__(self, data: bytes, step: int) -> None:
+        super().__init__(io.BytesIO(data))
+        self.step = step
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(self.step)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+def test_an_array_that_comes_in_small_pieces_gives_its_rows(step: int) -> None:
+    rows = [{"a": -12.5e-3, "b": [True, None, {"c": 'é🎈\u2028\\"'}], "d": n} for n in range(9)]
+    text = json.dumps(rows, ensure_ascii=False) + "\n"
+    escaped = json.dumps(rows)
+    for data in (text.encode(), escaped.encode()):
+        assert list(json_rows(Dribble(data, step), LIMITS)) == list(enumerate(rows, 1))
+
+
+@on_linux
+@pytest.mark.parametrize(("name", "start"), [("a.jsonl.gz", b""), ("a.csv.gz", b"a\n")])
+def test_a_file_of_empty_lines_is_given_up(tmp_path: Path, name: str, start: bytes) -> None:
+    path = bomb(tmp_path / name, start, b"\n", size=GB2)
+    rows, _, error, _, grown = read_apart(path)
+    assert rows == 0 and "more than 1048576 empty lines follow each other" in error
+    assert grown < MOST_GROWN
 
 
 @pytest.mark.parametrize(
@@ -434,6 +470,17 @@ def test_parquet_that_grows_beyond_its_size_is_refused(
     assert (rows, kind) == (0, "bad_data") and error.startswith(f"{path}:1: ")
     assert any(part in error for part in reason.split("|")), error
     assert grown < 2**29 + MOST_GROWN
+
+
+@on_linux
+def test_a_ceiling_on_memory_ends_with_its_block() -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(MemoryError), headroom(2**27):
+        bytearray(2**28)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert len(bytearray(2**28)) == 2**28
 
 
 @on_linux

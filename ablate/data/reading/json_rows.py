@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -24,7 +25,7 @@ PIECE = 1 << 16
 """Bytes read at once from an array."""
 _LONGEST_TOKEN = 16
 """Characters of ``-Infinity`` and more: an error further before the end is no missing rest."""
-_SPACE = " \t\n\r"
+_SPACE = re.compile(r"[ \t\n\r]*+")
 
 
 def json_rows(file: BinaryIO, limits: Limits) -> Iterator[Row | Bad]:
@@ -136,14 +137,12 @@ class _Text:
 
     def sign(self) -> str:
         """Return the next character that is no white space; an empty string at the end."""
-        while True:
-            for place in range(self.at, len(self.text)):
-                if self.text[place] not in _SPACE:
-                    self.at = place
-                    return self.text[place]
-            self.at = len(self.text)
+        while (found := _SPACE.match(self.text, self.at)) and found.end() == len(self.text):
+            self.at = found.end()
             if not self.grow():
                 return ""
+        self.at = found.end() if found else self.at
+        return self.text[self.at]
 
 
 def _array_rows(file: BinaryIO, limits: Limits) -> Iterator[Row | Bad]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from ablate.data.reading.columns import MalformedRow
-from ablate.data.reading.limits import Limits, too_long
+from ablate.data.reading.limits import BadFile, Limits, too_long
 
 BOM = b"\xef\xbb\xbf"
 _SKIPPED_AT_ONCE = 1 << 20
+MOST_EMPTY = 1 << 20
+"""Empty lines in a row that are passed over: gzip holds a thousand million of them in 2 MB."""
 
 
 class Lines:
     """An iterator over decoded lines that can go on after a bad one.
 
     A line that is too long or not UTF-8 raises MalformedRow; the next call gives the line after it.
+    A file of empty lines raises BadFile.
     """
 
     def __init__(self, file: BinaryIO, limits: Limits) -> None:
@@ -22,6 +25,7 @@ class Lines:
         self._file = file
         self._limits = limits
         self._unfinished = False
+        self._empty = 0
         self.number = 0
         """Of the last line, from 1."""
         self.held = 0
@@ -42,6 +46,9 @@ class Lines:
             raise StopIteration
         self.number += 1
         self.held += len(line)
+        self._empty = 0 if line.strip() else self._empty + 1
+        if self._empty > MOST_EMPTY:
+            raise BadFile(self.number, f"more than {MOST_EMPTY} empty lines follow each other")
         if self.held > self._limits.row_bytes:
             self._unfinished = not line.endswith(b"\n")
             raise MalformedRow(too_long(self._limits))

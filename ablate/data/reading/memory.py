@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_LOCK = threading.Lock()
+"""One block at a time: a second would take the first one's ceiling for the usual limit."""
 _STATM = Path("/proc/self/statm")
 
 
@@ -22,13 +25,14 @@ def headroom(size: int) -> Iterator[None]:
         return
     import resource  # Exists on Unix only.
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    ceiling = int(_STATM.read_text().split()[0]) * resource.getpagesize() + size
-    # -1 stands for no limit, and so does a limit that is already lower.
-    if soft != resource.RLIM_INFINITY:
-        ceiling = min(ceiling, soft)
-    resource.setrlimit(resource.RLIMIT_AS, (ceiling, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    with _LOCK:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        ceiling = int(_STATM.read_text().split()[0]) * resource.getpagesize() + size
+        # A lower limit that somebody has set stays.
+        if soft != resource.RLIM_INFINITY:
+            ceiling = min(ceiling, soft)
+        resource.setrlimit(resource.RLIMIT_AS, (ceiling, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
