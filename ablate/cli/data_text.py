@@ -53,11 +53,11 @@ def lines(one: Looked) -> Iterator[str]:
     """Yield what is known of one data set."""
     found, survey = one.found, one.found.survey
     yield bold(harmless(one.named.name, 200))
-    yield from _wrapped(_head(one))
+    yield from wrapped(_head(one))
     yield from _counts(one)
     if survey is not None:
         yield from _repeats(survey)
-        yield from (line for note in survey.notes() for line in _wrapped(note))
+        yield from (line for note in survey.notes() for line in wrapped(note))
     yield from _shaped(one)
     if survey is not None and survey.columns:
         yield ""
@@ -101,7 +101,7 @@ def _counts(one: Looked) -> Iterator[str]:
     tail = f", {found.kept:,} kept" if found.ledger.steps or filtered else ""
     yield f"rows: {head}{usable:,} usable, {total:,} left out{tail}"
     for reason, named in sorted(left.items(), key=lambda item: -item[1].count):
-        yield from _wrapped(f"{named.count:>8,}  {_named(reason, named)}", indent=10)
+        yield from wrapped(f"{named.count:>8,}  {_named(reason, named)}", indent=10)
 
 
 def _named(reason: str, named: Named) -> str:
@@ -113,7 +113,7 @@ def _repeats(survey: Survey) -> Iterator[str]:
         return
     shown = ", ".join(f"{row} (= {first})" for row, first in survey.repeats[:MOST_REPEATS])
     more = ", …" if len(survey.repeats) > MOST_REPEATS else ""
-    yield from _wrapped(f"exact duplicates: {len(survey.repeats):,} rows: {shown}{more}")
+    yield from wrapped(f"exact duplicates: {len(survey.repeats):,} rows: {shown}{more}")
 
 
 def _shaped(one: Looked) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _card(card: Card) -> Iterator[str]:
         yield table(["lengths", "texts", "of", "mean", "median", "p95", "max"], rows)
         yield ""
     for check in card.checks:
-        yield from _wrapped(f"{check.status.upper():5}{check_line(check)}", indent=7)
+        yield from wrapped(f"{check.status.upper():5}{check_line(check)}", indent=7)
 
 
 def check_line(check: Check) -> str:
@@ -245,15 +245,17 @@ def _said(messages: Messages) -> str:
 
 def _fields(texts: Iterable[tuple[str, str]]) -> Iterator[str]:
     for name, text in texts:
-        yield from _wrapped(f"  {harmless(name, NAME)}: {harmless(text, EXCERPT)}", indent=4)
+        yield from wrapped(f"  {harmless(name, NAME)}: {harmless(text, EXCERPT)}", indent=4)
 
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _wrapped(text: str, *, indent: int = 2) -> list[str]:
-    return wrap(text, max(40, width() - 1), subsequent_indent=" " * indent) or [""]
+def wrapped(text: str, *, indent: int = 2) -> list[str]:
+    """Return a text as lines within the terminal's width."""
+    most = max(40, width() - 1)
+    return wrap(text, most, subsequent_indent=" " * indent, break_on_hyphens=False) or [""]
 
 
 def against_lines(compared: Compared, *, examples: int) -> Iterator[str]:
@@ -269,13 +271,13 @@ def against_lines(compared: Compared, *, examples: int) -> Iterator[str]:
     for exposure in found:
         for finding in strongest(exposure)[:examples]:
             text = harmless(compared.texts.get((finding.suite, finding.item), ""), EXCERPT // 2)
-            yield from _wrapped(
+            yield from wrapped(
                 f"{_short(exposure.training)}, {finding.side} of {harmless(finding.row, NAME)}: "
                 f"{finding.kind} {finding.share:.0%} of {_short(exposure.suite)} "
                 f"{harmless(finding.item, NAME)}: {text}"
             )
     for note in compared.notes:
-        yield from _wrapped(note)
+        yield from wrapped(note)
 
 
 def _exposure(one: Exposure) -> list[str]:

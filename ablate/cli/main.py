@@ -68,6 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data(made["data"])
     made["plan"].add_argument("--diff", metavar="OLD", help="compare with an earlier study file")
     made["plan"].add_argument("--order", action="store_true", help="list the jobs in order")
+    reading = made["plan"].add_mutually_exclusive_group()
+    reading.add_argument("--data", action="store_true", help="read data above 200 MB too")
+    reading.add_argument("--no-data", action="store_true", help="say nothing about the data")
     for name in ("plan", "run"):
         made[name].add_argument(
             "--slots", type=_positive, help="jobs at a time (default: one per core or device)"

@@ -28,14 +28,23 @@ def run(args: argparse.Namespace) -> int:
     cached = cached_jobs(store, opened.plan)
     summary = summarize(opened.plan, Estimator(history(store)), cached=cached, slots=slots)
     seen = sight(opened.loaded.study, opened.plan.cells)
+    data = None
+    if not args.no_data:
+        # Imported here: a plan that says nothing about data does not wait for what reads it.
+        from ablate.cli import plan_data
+
+        data = plan_data.planned_data(opened, store, read_all=args.data)
     if args.json:
-        print_json({**vars(summary), "sight": seen})
+        known = None if data is None else data.as_json()
+        print_json({**vars(summary), "sight": seen, "data": known})
     else:
         _print_summary(opened, summary)
+        for line in () if data is None else data.lines():
+            print(line)
         _print_sight(seen)
         if args.order:
             print("\norder:\n" + "\n".join(summary.order))
-    return 0
+    return 3 if data is not None and data.broken else 0
 
 
 def _print_summary(opened: OpenStudy, summary: PlanSummary) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
-
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from transformers import PreTrainedTokenizerFast
+from typing import TYPE_CHECKING
 
 from ablate.data.tiny import words
 from ablate.data.tiny.catalogue import all_tasks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<sep>", "<unk>")
 """Ids 0 to 4. No text of the world holds ``<unk>``; foreign text must not crash the tokenizer."""
@@ -41,6 +40,12 @@ def vocabulary() -> tuple[str, ...]:
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Return a new tokenizer with its chat template: one token a word, split at whitespace."""
+    # Imported here, so that a plan may read the world's data without waiting a second for them.
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
     ids = {word: index for index, word in enumerate(vocabulary())}
     backend = Tokenizer(WordLevel(ids, unk_token="<unk>"))
     backend.pre_tokenizer = WhitespaceSplit()

@@ -1,0 +1,77 @@
+"""What a plan alone says of its data: who labels and who judges, caps that are not reached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from ablate.plan.cells import Cell
+from ablate.spec.data_sources import data_entry
+from ablate.spec.datasets import DatasetDefinition
+from ablate.spec.online import JUDGE
+from ablate.spec.registry import registry
+from ablate.spec.shaping import Shaping
+from ablate.spec.usage import scorers_of
+
+DATA_STAGES = ("preferences", "demonstrations", "prompts")
+"""Stages that make data sets from what lies somewhere."""
+
+
+def judge_notes(
+    cells: Iterable[Cell], definitions: Mapping[str, DatasetDefinition]
+) -> Iterator[str]:
+    """Yield a sentence for each judge that also labelled the data that it is to judge.
+
+    A judge prefers what it has preferred before, so its score says little then. Names are compared
+    without case and punctuation, and one may be a part of the other, as in ``Tulu 2 13B`` and
+    ``tulu-2-13b-sft``.
+    """
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        if JUDGE not in scorers_of(cell.overrides):
+            continue
+        judge = str(cell.overrides.get("model"))
+        for config in (cell.recipe.preferences, cell.recipe.reward_preferences):
+            if config is None:
+                continue
+            labellers = labellers_of(config.dataset, config, definitions)
+            for labeller in sorted(labellers):
+                if _same(labeller, judge):
+                    said = f"{config.dataset} was labelled by {labeller}, and {judge} judges"
+                    found.setdefault(said, []).append(cell.name)
+    for said, names in found.items():
+        yield f"{said} in {', '.join(dict.fromkeys(names))}: the judge agrees with itself."
+
+
+def labellers_of(
+    name: str, shaping: Shaping, definitions: Mapping[str, DatasetDefinition]
+) -> set[str]:
+    """Return who labelled a data set or the parts of a mixture, as the study or registry says."""
+    names = {name, *(part.dataset for part in shaping.mix)}
+    said = {getattr(data_entry(part), "labeller", "") for part in names}
+    said |= {
+        definition.labeller
+        for defined, definition in definitions.items()
+        if defined in names or definition.dataset in names
+    }
+    return said - {""}
+
+
+def cap_note(shaping: Shaping, rows: int) -> str:
+    """Return what to say where a set has fewer rows than its cap; an empty string elsewhere."""
+    if shaping.cap is None or rows >= shaping.cap:
+        return ""
+    return f"{rows:,} rows are fewer than the cap of {shaping.cap:,}: kept whole, not size-matched"
+
+
+def _same(labeller: str, judge: str) -> bool:
+    entry = registry().models.get(judge)
+    hub = entry.hub.id.rpartition("/")[2] if entry is not None and entry.hub is not None else ""
+    one = _plain(labeller)
+    return any(
+        one and other and (one in other or other in one) for other in map(_plain, (judge, hub))
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
