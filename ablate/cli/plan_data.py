@@ -25,7 +25,7 @@ from ablate.data.sources import GENERATED
 from ablate.data.suite_index import suite_documents
 from ablate.errors import StageError, SurroundingsError
 from ablate.plan.build import Plan, Run
-from ablate.plan.data_notes import DATA_STAGES, cap_note, judge_notes
+from ablate.plan.data_notes import DATA_STAGES, cap_note, data_name, judge_notes
 from ablate.plan.job import Job
 from ablate.spec.data import ContaminationConfig
 from ablate.store.layout import Store
@@ -40,6 +40,7 @@ class PlannedSet:
     """One data set of a plan."""
 
     dataset: str
+    """As the study calls it."""
     stage: str
     fingerprint: str
     """Of the first job that makes it."""
@@ -98,6 +99,7 @@ def planned_data(opened: OpenStudy, store: Store, *, read_all: bool) -> PlannedD
 
     ``read_all`` reads large files too. Of jobs that differ in their seed alone the first is read.
     """
+    definitions = opened.loaded.files.datasets
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in opened.plan.jobs:
         if job.stage in DATA_STAGES:
@@ -111,7 +113,9 @@ def planned_data(opened: OpenStudy, store: Store, *, read_all: bool) -> PlannedD
         first = jobs[0]
         assert isinstance(first.config, DataConfig)
         keep = bool(wanted & {job.fingerprint for job in jobs})
-        one = PlannedSet(first.config.dataset, first.stage, first.fingerprint, len(jobs))
+        one = PlannedSet(
+            data_name(first.config, definitions), first.stage, first.fingerprint, len(jobs)
+        )
         one.prompts = [] if keep and (read_all or not _generated(first.config)) else None
         _fill(one, first, suites.get(first.fingerprint, []), store=store, read_all=read_all)
         found[first.fingerprint] = one
@@ -120,7 +124,7 @@ def planned_data(opened: OpenStudy, store: Store, *, read_all: bool) -> PlannedD
         for (left, right), cells in pairs.items()
         if left in found and right in found and _texts(found[left]) and _texts(found[right])
     ]
-    notes = list(judge_notes(opened.plan.cells, opened.loaded.files.datasets))
+    notes = list(judge_notes(opened.plan.cells, definitions))
     return PlannedData(list(found.values()), overlaps, notes)
 
 

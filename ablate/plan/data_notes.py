@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ablate.plan.cells import Cell
+from ablate.spec.data import DemonstrationsConfig, PreferencesConfig, PromptsConfig
 from ablate.spec.data_sources import data_entry
 from ablate.spec.datasets import DatasetDefinition
 from ablate.spec.online import JUDGE
 from ablate.spec.registry import registry
-from ablate.spec.shaping import Shaping
+from ablate.spec.shaping import ContaminationFilter, Shaping
 from ablate.spec.usage import scorers_of
 
 DATA_STAGES = ("preferences", "demonstrations", "prompts")
 """Stages that make data sets from what lies somewhere."""
+
+DataConfig = PreferencesConfig | DemonstrationsConfig | PromptsConfig
 
 
 def judge_notes(
@@ -62,6 +65,29 @@ def cap_note(shaping: Shaping, rows: int) -> str:
     if shaping.cap is None or rows >= shaping.cap:
         return ""
     return f"{rows:,} rows are fewer than the cap of {shaping.cap:,}: kept whole, not size-matched"
+
+
+def data_name(config: DataConfig, definitions: Mapping[str, DatasetDefinition]) -> str:
+    """Return what a study calls a data set: its definition's name, or what it named itself.
+
+    Of several definitions of one file it is the one with most fields that the data set has.
+    """
+    fitting = [
+        (len(definition.given), name)
+        for name, definition in definitions.items()
+        if config.dataset in (name, definition.dataset)
+        and all(_kept(getattr(config, field)) == _kept(value) for field, value in definition.given)
+    ]
+    return max(fitting)[1] if fitting else config.dataset
+
+
+def _kept(value: object) -> object:
+    """Return a field without what the loader fills in: the contents of a filter's suites."""
+    if isinstance(value, tuple) and any(isinstance(item, ContaminationFilter) for item in value):
+        return tuple(
+            item.suites if isinstance(item, ContaminationFilter) else item for item in value
+        )
+    return value
 
 
 def _same(labeller: str, judge: str) -> bool:
