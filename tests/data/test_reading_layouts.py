@@ -7,7 +7,8 @@ import pytest
 
 from ablate.data.converters.table import CONVERTERS
 from ablate.data.reading.columns import MalformedRow
-from ablate.data.reading.layouts import LAYOUTS, PUBLISHED, Item, converted, recognize, renamed
+from ablate.data.reading.conversion import converted
+from ablate.data.reading.layouts import LAYOUTS, PUBLISHED, Item, recognize
 from ablate.data.reading.limits import Row
 from ablate.data.records import (
     Demonstration,
@@ -300,17 +301,24 @@ def test_no_columns_are_refused() -> None:
         recognize([], {})
 
 
-def test_columns_are_renamed_before_they_are_recognized() -> None:
-    rows: list[Row] = [
-        (1, {"text": "Why?", "good": "Because.", "bad": "No.", "n": 3}),
-        (2, {"text": "?"}),
-    ]
-    names = (("prompt", "text"), ("chosen", "good"), ("rejected", "bad"))
-    first, second = renamed(rows, names)
-    assert first == (1, {"n": 3, "prompt": "Why?", "chosen": "Because.", "rejected": "No."})
-    assert second == (2, {"prompt": "?"})
-    with pytest.raises(MalformedRow, match="column 'bad', to be renamed, is missing; the columns"):
-        list(renamed(rows[1:], names))
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Why?", "chosen": "Because.", "rejected": "No."},
+        {"chosen": [ASK, SAID], "rejected": [ASK, OTHER]},
+        {"messages": [ASK, SAID]},
+        {"instruction": "Why?", "output": "Because."},
+        {"prompt": [ASK]},
+    ],
+)
+def test_a_system_column_opens_the_conversation_once(row: dict[str, Any]) -> None:
+    for system, expected in (("Be brief.", (SYSTEM, ASK)), (" ", (ASK,)), (None, (ASK,))):
+        [item] = read(row | {"system": system})
+        found = item.pair if isinstance(item, Judged) else item
+        assert not isinstance(found, Dropped) and found is not None
+        assert (found.messages if isinstance(found, Prompt) else found.prompt) == expected
+    [again] = read({"messages": [SYSTEM, ASK, SAID], "system": "Be long."})
+    assert isinstance(again, Demonstration) and again.prompt == (SYSTEM, ASK)
 
 
 def test_a_message_of_many_columns_stays_short() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ablate.data.converters.table import CONVERTERS
+from ablate.data.reading.conversion import converted
 from ablate.data.reading.files import read_rows
-from ablate.data.reading.layouts import LAYOUTS, Item, converted, recognize
+from ablate.data.reading.layouts import LAYOUTS, Item, recognize
 from ablate.data.reading.origin import origin_rows
 from ablate.data.records import Demonstration, Dropped, Judged, Prompt
 from ablate.spec.shaping import Origin

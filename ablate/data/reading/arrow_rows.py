@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.data.reading.arrow_sizes import size_of, strange_type
 from ablate.data.reading.limits import (
     Bad,
     BadFile,
@@ -145,7 +146,7 @@ def _check_schema(schema: pyarrow.Schema, limits: Limits) -> None:
     if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
         raise BadFile(1, f"column {twice[0][:80]!r} is there twice; once is needed. Rename one.")
     for field in schema:
-        if kind := _strange(field.type):
+        if kind := strange_type(field.type):
             raise BadFile(
                 1,
                 f"column {field.name[:80]!r} has type {kind:.80}; texts, numbers, lists and "
@@ -153,24 +154,9 @@ def _check_schema(schema: pyarrow.Schema, limits: Limits) -> None:
             )
 
 
-def _strange(kind: Any) -> str:
-    """Return the part of a type that cannot be measured before it is converted, or ``""``."""
-    from pyarrow import types
-
-    if types.is_dictionary(kind):
-        return _strange(kind.value_type)
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return _strange(kind.value_type)
-    if types.is_struct(kind):
-        return next(filter(None, (_strange(field.type) for field in kind)), "")
-    texts = types.is_string(kind) or types.is_large_string(kind)
-    raw = types.is_binary(kind) or types.is_large_binary(kind)
-    return "" if texts or raw or types.is_primitive(kind) or types.is_null(kind) else str(kind)
-
-
 def _converted(batch: Any, number: int, limits: Limits) -> Iterator[Row | Bad]:
     """Yield the rows of a batch, halved until what it becomes fits into the limits of a row."""
-    sizes = [_size(column) for column in batch.columns]
+    sizes = [size_of(column) for column in batch.columns]
     values, length = (sum(parts) for parts in zip(*sizes, strict=True)) if sizes else (0, 0)
     problem = too_many_values(limits) if values > limits.values else ""
     problem = too_long(limits) if length > limits.row_bytes else problem
@@ -188,26 +174,3 @@ def _converted(batch: Any, number: int, limits: Limits) -> Iterator[Row | Bad]:
     half = batch.num_rows // 2
     yield from _converted(batch.slice(0, half), number, limits)
     yield from _converted(batch.slice(half), number + half, limits)
-
-
-def _size(array: Any) -> tuple[int, int]:
-    """Return how many values an array holds, at all depths, and the bytes of its texts."""
-    from pyarrow import compute, types
-
-    kind, count = array.type, len(array)
-    if types.is_dictionary(kind):
-        if types.is_nested(kind.value_type):
-            return count * (1 + _size(array.dictionary)[0]), count * _size(array.dictionary)[1]
-        if types.is_primitive(kind.value_type) or types.is_null(kind.value_type):
-            return count, 0
-        lengths = compute.take(compute.binary_length(array.dictionary), array.indices)
-        return count, compute.sum(lengths).as_py() or 0
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        values, length = _size(array.flatten())
-        return count + values, length
-    if types.is_struct(kind):
-        parts = [_size(part) for part in array.flatten()]
-        return count + sum(part[0] for part in parts), sum(part[1] for part in parts)
-    if types.is_primitive(kind) or types.is_null(kind):
-        return count, 0
-    return count, compute.sum(compute.binary_length(array)).as_py() or 0

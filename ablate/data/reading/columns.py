@@ -68,14 +68,31 @@ def reply(row: Mapping[str, Any], column: str) -> tuple[Conversation, str]:
             f"column {column!r} ends with role {last['role']!r}; the reply of the 'assistant' "
             "must come last"
         )
-    return tuple(before), last["content"]
+    return with_system(row, tuple(before)), last["content"]
 
 
 def prompt_of(row: Mapping[str, Any], columns: tuple[str, ...] = PROMPTS) -> Conversation:
     """Return what a reply answers: the first of some columns, an instruction with its input.
 
-    Text is kept as it is, also where a template such as Alpaca's surrounds the instruction.
+    Text is kept as it is, also where a template such as Alpaca's surrounds the instruction. A
+    column ``system`` comes first.
     """
+    return with_system(row, _asked(row, columns))
+
+
+def with_system(row: Mapping[str, Any], messages: Conversation) -> Conversation:
+    """Return messages after what the column ``system`` says; as they are where there is none.
+
+    No messages, and messages that have a system message, stay as they are.
+    """
+    said = row.get("system")
+    if said is None or not messages or messages[0]["role"] == "system":
+        return messages
+    content = _checked_text(said, "column 'system'")
+    return ({"role": "system", "content": content}, *messages) if content.strip() else messages
+
+
+def _asked(row: Mapping[str, Any], columns: tuple[str, ...]) -> Conversation:
     name = next((column for column in columns if row.get(column) is not None), columns[0])
     found = conversation(row, name)
     if name != "instruction" or isinstance(row[name], list):

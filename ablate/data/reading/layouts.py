@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from ablate.data.reading.choices import (
     CHOICES,
@@ -20,9 +20,8 @@ from ablate.data.reading.choices import (
     thumb,
     two_of,
 )
-from ablate.data.reading.columns import MalformedRow, listed, rename
-from ablate.data.reading.files import MALFORMED
-from ablate.data.reading.limits import Row, bad_row
+from ablate.data.reading.columns import MalformedRow, listed
+from ablate.data.reading.limits import Row
 from ablate.data.reading.preference_rows import judged_row
 from ablate.data.reading.told import ASKED, MESSAGES, asked, asked_with, instances, shown
 from ablate.data.records import Demonstration, Dropped, Judged, Prompt
@@ -43,12 +42,8 @@ PUBLISHED: Mapping[str, frozenset[str]] = {
     "shp": frozenset({"history", "human_ref_A", "human_ref_B", "labels"}),
     "chatbot_arena": frozenset({"conversation_a", "conversation_b", "winner"}),
     "arena_55k": frozenset({"response_a", "response_b", "winner_model_a"}),
-    "orca_with_system": frozenset({"system", "question", "chosen", "rejected"}),
 }
-"""Converter of a published format by columns that no other has; `ablate.data.converters` holds it.
-
-A ``system`` beside question and replies is said to the model, as it was when they were written.
-"""
+"""Converter, one of `ablate.data.converters`, by columns that only its published format has."""
 _HH_START = "\n\nHuman:"
 _UNREAD = {
     "choices",
@@ -75,10 +70,11 @@ def _each(read: Callable[[Mapping[str, Any], str, str], Item | str]) -> Converte
 
 
 def _no_items(rows: Iterable[Row], source: str) -> Iterator[Item | Dropped]:
+    known = ", ".join(sorted(LAYOUTS.keys() - {TABLE}))
     for _, row in rows:
         raise MalformedRow(
-            f"{listed(row)}, and no layout fits them; the layouts are "
-            f"{', '.join(sorted(LAYOUTS))}. Set layout, or columns: {{prompt: ...}} to rename them."
+            f"{listed(row)}, and no layout fits them; the layouts are {known}. Set layout, or "
+            "columns: {prompt: ...} to rename them."
         )
     return iter(())
 
@@ -104,6 +100,7 @@ LAYOUTS: Mapping[str, Converter] = {
 ``response_1`` and a ``label``. ``better_first``: ``response_j`` before ``response_k``.
 ``ordered_replies``: ``responses`` with ``ranks`` or ``scores``. ``feedback``: a reply and a thumb.
 ``table``: anything else, such as a benchmark, of which only columns and counts are known.
+Everywhere a text in a column ``system`` opens the conversation, unless it has a system message.
 """
 
 
@@ -159,69 +156,3 @@ def _told(columns: Collection[str]) -> str:
         if first_of(columns, ("question", "query")):
             return "question_answer"
     return "prompts" if first_of(columns, (*ASKED, "turns")) else ""
-
-
-def renamed(rows: Iterable[Row], columns: Iterable[tuple[str, str]]) -> Iterator[Row]:
-    """Yield rows with our names for the file's columns; ``columns`` holds ours and the file's.
-
-    A column that a later row lacks stays absent; the first row has to have all of them.
-    """
-    pairs = tuple(columns)
-    theirs = {name for _, name in pairs}
-    first = True
-    for number, row in rows:
-        if first and (missing := sorted(theirs - row.keys())):
-            raise MalformedRow(f"column {missing[0]!r}, to be renamed, is missing; {listed(row)}")
-        first = False
-        yield number, rename(row, pairs)
-
-
-def converted(
-    rows: Iterable[Row | Dropped],
-    converter: Converter,
-    source: str,
-    *,
-    where: object,
-    on_bad_row: Literal["refuse", "skip"] = "refuse",
-) -> Iterator[Item | Dropped]:
-    """Yield what a converter makes of rows, and the rows that were skipped before it.
-
-    A malformed row raises StageError with ``where`` (the file) and its number; where it is to be
-    skipped, the converter starts anew after it, without what it held of a group.
-    """
-    feed = _Feed(rows)
-    while True:
-        try:
-            for item in converter(feed, source):
-                yield from feed.taken()
-                yield item
-            yield from feed.taken()
-            return
-        except MalformedRow as error:
-            if on_bad_row == "refuse":
-                raise bad_row(str(where), feed.number, str(error)) from error
-            yield from feed.taken()
-            yield Dropped(feed.number, MALFORMED)
-
-
-class _Feed:
-    """Rows for a converter; what is no row is put aside."""
-
-    def __init__(self, rows: Iterable[Row | Dropped]) -> None:
-        self._rows = iter(rows)
-        self._aside: list[Dropped] = []
-        self.number = 1
-        """Of the last row given."""
-
-    def __iter__(self) -> Iterator[Row]:
-        for item in self._rows:
-            if isinstance(item, Dropped):
-                self._aside.append(item)
-            else:
-                self.number = item[0]
-                yield item
-
-    def taken(self) -> list[Dropped]:
-        """Return what was put aside, and forget it."""
-        aside, self._aside = self._aside, []
-        return aside

@@ -14,6 +14,7 @@ from ablate.data.reading.columns import (
     conversation,
     prompt_of,
     text,
+    with_system,
 )
 from ablate.data.reading.limits import Row
 from ablate.data.records import Demonstration, Dropped, Prompt, user
@@ -29,7 +30,7 @@ def shown(row: Mapping[str, Any], id_: str, source: str) -> Demonstration | str:
     if not name:
         prompt = prompt_of(row)
         return _demonstration(row, id_, source, (prompt, text(row, _reply_column(row))))
-    messages = conversation(row, name)
+    messages = with_system(row, conversation(row, name))
     if messages[-1]["role"] != "assistant":
         return "no_reply"
     return _demonstration(row, id_, source, (messages[:-1], messages[-1]["content"]))
