@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ablate.data.artifacts import DEMONSTRATIONS, PAIRS, read_records
-from ablate.data.records import Demonstration, Pair
+from ablate.data.artifacts import DEMONSTRATIONS, FEEDBACK, PAIRS, read_records
+from ablate.data.records import Demonstration, Feedback, Pair
 
 BLOCK = 1 << 20
 Record = TypeVar("Record")
@@ -41,6 +41,11 @@ class Stored(Generic[Record]):
 def stored_pairs(folder: Path) -> Stored[Pair]:
     """Return the pairs of a preference artifact."""
     return Stored(folder, PAIRS)
+
+
+def stored_feedback(folder: Path) -> Stored[Feedback]:
+    """Return the thumbs of a preference artifact."""
+    return Stored(folder, FEEDBACK)
 
 
 def stored_demonstrations(folder: Path) -> Stored[Demonstration]:

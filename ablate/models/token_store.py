@@ -28,7 +28,12 @@ INDEX = "index.json"
 FORMAT = 1
 PAIRS = ("prompt", "chosen", "rejected")
 DEMONSTRATIONS = ("prompt", "completion")
-KINDS = {"pairs": PAIRS, "demonstrations": DEMONSTRATIONS, "prompts": ("prompt",)}
+KINDS = {
+    "pairs": PAIRS,
+    "demonstrations": DEMONSTRATIONS,
+    "feedback": DEMONSTRATIONS,
+    "prompts": ("prompt",),
+}
 """Parts of a row by what the rows are."""
 WIDTHS = {"offsets": "i8", "margins": "f8", "ids": "u1", "id_offsets": "i8"}
 """Type of every column but ``tokens``, which has the smallest that holds the vocabulary."""
@@ -58,7 +63,7 @@ class TokenTable:
         self.offsets: Numbers = columns["offsets"]
         """(rows * parts + 1,) where each segment starts, and where the last one ends."""
         self.margins: NDArray[np.float64] = columns["margins"]
-        """(rows,) NaN where nobody said one."""
+        """(rows,) NaN where nobody said one; of feedback 1 for a thumb up and -1 for one down."""
         self._ids, self._id_offsets = columns["ids"], columns["id_offsets"]
         self._mapped, self._looks = mapped, 0
 

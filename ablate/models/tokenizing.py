@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from ablate.data.records import Demonstration, Messages, Pair
+from ablate.data.records import Demonstration, Feedback, Messages, Pair
 from ablate.models.boundary import Boundary
 from ablate.models.token_store import Batch, TableWriter, TokenTable
 
@@ -36,6 +36,15 @@ def demonstration_batches(boundary: Boundary, items: Iterable[Demonstration]) ->
         yield Batch([item.id for item in some], rows, [None] * len(some))
 
 
+def feedback_batches(boundary: Boundary, thumbs: Iterable[Feedback]) -> Iterator[Batch]:
+    """Yield the rows of thumbs, in order; a margin of 1 is a thumb up, one of -1 is down."""
+    for some in _groups(thumbs):
+        prompts = _prompts(boundary, [thumb.prompt for thumb in some])
+        completions = boundary.many_completion_ids([thumb.reply for thumb in some])
+        rows = list(zip(prompts, completions, strict=True))
+        yield Batch([thumb.id for thumb in some], rows, [1.0 if t.liked else -1.0 for t in some])
+
+
 def prompt_ids(boundary: Boundary, prompts: Iterable[Messages]) -> Iterator[Ids]:
     """Yield the ids of prompts, in order."""
     for some in _groups(prompts):
@@ -59,6 +68,11 @@ def pair_table(boundary: Boundary, pairs: Iterable[Pair]) -> TokenTable:
 def demonstration_table(boundary: Boundary, items: Iterable[Demonstration]) -> TokenTable:
     """Return the rows of demonstrations, held in memory as flat arrays."""
     return _in_memory("demonstrations", boundary, demonstration_batches(boundary, items))
+
+
+def feedback_table(boundary: Boundary, thumbs: Iterable[Feedback]) -> TokenTable:
+    """Return the rows of thumbs, held in memory as flat arrays."""
+    return _in_memory("feedback", boundary, feedback_batches(boundary, thumbs))
 
 
 def _in_memory(kind: str, boundary: Boundary, batches: Iterable[Batch]) -> TokenTable:

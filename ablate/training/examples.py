@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ablate.data.demonstrations import demonstrations_of
 from ablate.data.records import Demonstration, Pair
-from ablate.data.stored import stored_demonstrations, stored_pairs
+from ablate.data.stored import Stored, stored_demonstrations, stored_feedback, stored_pairs
 from ablate.errors import StageError
 from ablate.models.boundary import Boundary, Row
 from ablate.models.token_store import (
@@ -28,7 +28,7 @@ from ablate.models.token_store import (
     lengths_of,
     open_table,
 )
-from ablate.models.tokenizing import demonstration_table, pair_table
+from ablate.models.tokenizing import demonstration_table, feedback_table, pair_table
 from ablate.spec.stages import SftConfig
 from ablate.store.workspace import Workspace
 
@@ -79,11 +79,36 @@ def some(rows: Sequence[Row], numbers: Sequence[int]) -> Sequence[Row]:
     return [rows[i] for i in numbers]
 
 
-def read_pair_table(inputs: Mapping[str, Path], boundary: Boundary) -> TokenTable:
-    """Return the token rows of the ``preferences`` input."""
+def needed_pairs(inputs: Mapping[str, Path]) -> Stored[Pair]:
+    """Return the pairs of the ``preferences`` input.
+
+    Raises StageError (``bad_data``) where it has none.
+    """
     pairs = stored_pairs(inputs["preferences"])
+    if pairs.size:
+        return pairs
+    thumbs = stored_feedback(inputs["preferences"]).size
+    raise StageError(
+        f"preferences: the data set has {'thumbs up and down, but ' if thumbs else ''}no pairs;"
+        " only kto (backend native) learns from thumbs. Use data of pairs, or kto with thumbs.",
+        kind="bad_data",
+    )
+
+
+def read_pair_table(inputs: Mapping[str, Path], boundary: Boundary) -> TokenTable:
+    """Return the token rows of the ``preferences`` input's pairs."""
+    pairs = needed_pairs(inputs)
     stored = _shared(inputs, boundary, kind="pairs", source_bytes=pairs.size)
     return pair_table(boundary, pairs) if stored is None else stored
+
+
+def read_feedback_table(inputs: Mapping[str, Path], boundary: Boundary) -> TokenTable:
+    """Return the token rows of the ``preferences`` input's thumbs; margins are 1 and -1."""
+    thumbs = stored_feedback(inputs["preferences"])
+    stored = None
+    if not stored_pairs(inputs["preferences"]).size:  # Else the shared rows are those of the pairs.
+        stored = _shared(inputs, boundary, kind="feedback", source_bytes=thumbs.size)
+    return feedback_table(boundary, thumbs) if stored is None else stored
 
 
 def read_demonstration_table(

@@ -21,8 +21,9 @@ from ablate.models.ranks import world_size
 from ablate.models.token_store import Numbers, StoredRows, joined, lengths_of
 from ablate.spec.offline import KtoConfig
 from ablate.store.workspace import Workspace
+from ablate.training.kto_examples import read_examples
 from ablate.training.learner import Share
-from ablate.training.offline import OfflineData
+from ablate.training.offline import OfflineStart
 from ablate.training.order import bucketed_batches
 from ablate.training.reference import frozen_sums
 from ablate.training.trainable import Trainable
@@ -77,13 +78,24 @@ class CrossedSums(Mapping[Crossing, float]):
 
 
 class KtoObjective:
-    """The mean KTO loss of an optimizer step's examples; the first half of all is desirable."""
+    """The mean KTO loss of an optimizer step's examples."""
 
     def __init__(
-        self, model: Any, rows: Sequence[Row], reference: KtoReference, config: KtoConfig
+        self,
+        model: Any,
+        rows: Sequence[Row],
+        reference: KtoReference,
+        config: KtoConfig,
+        *,
+        desirable: Tensor | None = None,
     ) -> None:
-        """Train ``model`` on rows: of n pairs the chosen ones, then the rejected ones."""
+        """Train ``model`` on rows, some of them ``desirable``, (rows,).
+
+        Without that they are n pairs: the chosen ones, then the rejected ones.
+        """
         self.model, self.rows, self.reference, self.config = model, rows, reference, config
+        halves = torch.arange(len(rows)) < len(rows) // 2
+        self.desirable = halves if desirable is None else desirable
 
     def tokens(self, batch: Sequence[int]) -> int:
         """Return the completion tokens that are learned from."""
@@ -132,7 +144,7 @@ class KtoObjective:
         return Share(loss, {name: value.detach() for name, value in metrics.items()})
 
     def _desirable(self, examples: Sequence[int]) -> Tensor:
-        return torch.tensor([i < len(self.rows) // 2 for i in examples])
+        return self.desirable[list(examples)]
 
     def _losses(self, logratios: Tensor, desirable: Tensor, baseline: Tensor) -> Tensor:
         return kto_loss(
@@ -154,19 +166,19 @@ class KtoObjective:
 
 
 def run_kto(workspace: Workspace, config: KtoConfig) -> None:
-    """Train the ``policy`` input on both sides of the ``preferences`` input, apart from each other.
+    """Train the ``policy`` input on the thumbs of the ``preferences`` input, or on its pairs.
 
     The reference is the ``reference_policy`` input where there is one, else the policy itself
     before its first step. It is gone before training starts.
     """
-    data = OfflineData.read(workspace, config)
-    rows = data.rows.both()
-    pairs = len(data.rows.kept)
+    start = OfflineStart.read(workspace, config)
+    examples = read_examples(start, config)
+    rows = examples.rows
     batches = kto_batches(rows, config)
-    reference = kto_reference(data, rows, batches)
-    trainable = Trainable.of(data.loaded, config)
-    objective = KtoObjective(trainable.model, rows, reference, config)
-    data.fit(trainable, objective, batches, pair_of=lambda example: example % pairs)
+    reference = kto_reference(start, rows, batches)
+    trainable = Trainable.of(start.loaded, config)
+    objective = KtoObjective(trainable.model, rows, reference, config, desirable=examples.desirable)
+    start.fit(trainable, objective, batches, examples.labels)
 
 
 def kto_batches(rows: Sequence[Row], config: KtoConfig) -> list[list[int]]:
@@ -208,7 +220,7 @@ def crossed_row(rows: Sequence[Row], crossing: Crossing) -> Row:
 
 
 def kto_reference(
-    data: OfflineData, rows: Sequence[Row], batches: Sequence[Sequence[int]]
+    start: OfflineStart, rows: Sequence[Row], batches: Sequence[Sequence[int]]
 ) -> KtoReference:
     """Score all completions that the schedule needs under the reference, once for all attempts.
 
@@ -216,8 +228,8 @@ def kto_reference(
     baseline.
     """
     keys = crossing_keys(rows, batches)
-    keys = keys[lengths_of(_crossed_rows(rows, keys)) <= data.config.max_length]
-    scored = _scores(data, joined(rows, _crossed_rows(rows, keys)))
+    keys = keys[lengths_of(_crossed_rows(rows, keys)) <= start.config.max_length]
+    scored = _scores(start, joined(rows, _crossed_rows(rows, keys)))
     sums = CrossedSums(keys, scored[len(rows) :], rows=len(rows))
     return KtoReference(scored[: len(rows)], sums)
 
@@ -239,21 +251,21 @@ def _crossed_rows(rows: Sequence[Row], keys: Numbers) -> Sequence[Row]:
     return [crossed_row(rows, crossing) for crossing in crossings]
 
 
-def _scores(data: OfflineData, rows: Sequence[Row]) -> Tensor:
-    workspace = data.workspace
+def _scores(start: OfflineStart, rows: Sequence[Row]) -> Tensor:
+    workspace = start.workspace
     cache = workspace.scratch / CACHE
     # Several ranks score together, so none may find a file that the others lack.
     kept = world_size() == 1
     if kept and cache.exists():
         stored: Tensor = safetensors.torch.load_file(cache)["sums"]
         return stored
-    model = data.loaded.model
+    model = start.loaded.model
     other = workspace.inputs.get("reference_policy")
     if other is not None or world_size() > 1:
         # Over several ranks a model is spread at its first pass; adapters must come before that.
-        start = other or workspace.inputs["policy"]
-        model = load_policy(start / "model", device=data.device).model
-    sums = frozen_sums(workspace, model, rows, device=data.device)
+        folder = other or workspace.inputs["policy"]
+        model = load_policy(folder / "model", device=start.device).model
+    sums = frozen_sums(workspace, model, rows, device=start.device)
     if kept:
         partial = cache.with_suffix(".partial")
         safetensors.torch.save_file({"sums": sums}, partial)

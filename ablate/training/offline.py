@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from ablate.algorithms.dpo import PairLogprobs
 from ablate.errors import StageError
 from ablate.models.loading import LoadedModel, load_policy, save_model
 from ablate.models.logprobs import completion_logprobs
-from ablate.models.token_store import TokenTable
 from ablate.spec.offline import DpoMarginConfig, OfflineConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import pick_device
@@ -105,42 +104,63 @@ class PairObjective:
 
 
 @dataclass(frozen=True)
-class OfflineData:
-    """A stage's start: the policy's weights, and the pairs that fit."""
+class Labels:
+    """The labels that a stage learns from."""
+
+    count: int
+    """Those whose examples fit."""
+    total: int
+    summary: Mapping[str, float | int | None]
+    """What the stage's summary says of them."""
+    of: Callable[[int], int] = lambda example: example
+    """Which of the labels an example of a batch came with."""
+
+    @classmethod
+    def of_pairs(
+        cls, rows: PairRows, total: int, of: Callable[[int], int] = lambda example: example
+    ) -> Labels:
+        """Return one label a pair."""
+        return cls(len(rows.kept), total, {"pairs": len(rows.kept)}, of)
+
+
+@dataclass(frozen=True)
+class OfflineStart:
+    """A stage's start: the policy's weights."""
 
     workspace: Workspace
     config: OfflineConfig
     device: str
     loaded: LoadedModel
-    pairs: TokenTable
-    """All pairs, those that are too long among them."""
-    rows: PairRows
 
     @classmethod
-    def read(cls, workspace: Workspace, config: OfflineConfig) -> OfflineData:
-        """Read the ``policy`` input and the pairs; count what is too long."""
+    def read(cls, workspace: Workspace, config: OfflineConfig) -> OfflineStart:
+        """Read the ``policy`` input."""
         device = pick_device()
         loaded = load_policy(workspace.inputs["policy"] / "model", device=device)
-        pairs = read_pair_table(workspace.inputs, loaded.boundary)
-        _check_size(config, len(pairs))
-        rows = fitting_pairs(pairs, config.max_length)
-        count_kept(workspace, "pairs", kept=len(rows.kept), total=len(pairs))
-        return cls(workspace, config, device, loaded, pairs, rows)
+        return cls(workspace, config, device, loaded)
+
+    def pairs(self) -> tuple[PairRows, int]:
+        """Return the pairs that fit, and how many there are; count what is too long."""
+        table = read_pair_table(self.workspace.inputs, self.loaded.boundary)
+        rows = fitting_pairs(table, self.config.max_length)
+        self.count_labels("pairs", kept=len(rows.kept), total=len(table))
+        return rows, len(table)
+
+    def count_labels(self, what: str, *, kept: int, total: int) -> None:
+        """Check the number of labels against the budget; count those that are too long."""
+        _check_size(self.config, what, total)
+        count_kept(self.workspace, what, kept=kept, total=total)
 
     def fit(
         self,
         trainable: Trainable,
         objective: Objective,
         batches: Sequence[Sequence[int]],
-        *,
-        pair_of: Callable[[int], int] = lambda example: example,
+        labels: Labels,
     ) -> None:
-        """Train to the end of the batches or the budget; write policy, metrics and summary.
-
-        ``pair_of`` says which pair an example of a batch is from.
-        """
+        """Train to the end of the batches or the budget; write policy, metrics and summary."""
         config, workspace = self.config, self.workspace
-        seen = _seen(batches, pair_of, pairs=len(self.rows.kept))
+        seen = _seen(batches, labels.of, labels=labels.count)
         learner = Learner(trainable, settings_of(config, len(batches)))
 
         def used(step: int) -> dict[str, float]:
@@ -151,30 +171,26 @@ class OfflineData:
         if learner.step:
             workspace.count(preferences=used(learner.step - 1)["used_preferences"])
         save_model(trainable.model, self.loaded.tokenizer, workspace.output / "model")
-        write_summary(
-            workspace,
-            pairs=len(self.rows.kept),
-            dropped_long=len(self.pairs) - len(self.rows.kept),
-            steps=learner.step,
-        )
+        dropped = labels.total - labels.count
+        write_summary(workspace, dropped_long=dropped, steps=learner.step, **labels.summary)
 
 
 def run_offline(workspace: Workspace, config: OfflineConfig) -> None:
     """Train the ``policy`` input on the ``preferences`` input by a loss of pairs."""
-    data = OfflineData.read(workspace, config)
-    rows = data.rows
+    start = OfflineStart.read(workspace, config)
+    rows, total = start.pairs()
     reference = None
     if config.reads_reference:
         folder = workspace.inputs["reference"]
-        reference = read_reference(folder, rows, total=len(data.pairs))
-    trainable = Trainable.of(data.loaded, config)
+        reference = read_reference(folder, rows, total=total)
+    trainable = Trainable.of(start.loaded, config)
     objective = PairObjective(
         trainable.model, rows, reference, config, gaps=_gaps(config, rows.margins)
     )
     batches = bucketed_batches(
         rows.lengths(), config.batch_size, epochs=config.epochs, seed=config.seed
     )
-    data.fit(trainable, objective, batches)
+    start.fit(trainable, objective, batches, Labels.of_pairs(rows, total))
 
 
 def read_reference(folder: Path, rows: PairRows, *, total: int) -> PairLogprobs:
@@ -221,25 +237,25 @@ def _seconds(config: OfflineConfig) -> float | None:
     return budget.amount if budget is not None and budget.unit == "seconds" else None
 
 
-def _check_size(config: OfflineConfig, pairs: int) -> None:
-    """Refuse more pairs than a budget of preferences allows; the plan cut the data to it."""
+def _check_size(config: OfflineConfig, what: str, labels: int) -> None:
+    """Refuse more labels than a budget of preferences allows; the plan cut the data to it."""
     budget = config.budget
-    if budget is not None and budget.unit == "preferences" and pairs > budget.amount:
+    if budget is not None and budget.unit == "preferences" and labels > budget.amount:
         raise StageError(
-            f"preferences: {pairs} pairs are over the budget of {budget.amount:g};"
+            f"preferences: {labels} {what} are over the budget of {budget.amount:g};"
             " data must be cut to the budget before. Set preferences.examples.",
             kind="bad_data",
         )
 
 
 def _seen(
-    batches: Sequence[Sequence[int]], pair_of: Callable[[int], int], *, pairs: int
+    batches: Sequence[Sequence[int]], label_of: Callable[[int], int], *, labels: int
 ) -> list[int]:
-    """Return how many different pairs, of so many, the batches up to each one hold."""
-    fresh = np.ones(pairs, dtype=bool)
+    """Return how many different labels, of so many, the batches up to each one hold."""
+    fresh = np.ones(labels, dtype=bool)
     counts, total = [], 0
     for batch in batches:
-        some = np.unique([pair_of(example) for example in batch])
+        some = np.unique([label_of(example) for example in batch])
         total += int(fresh[some].sum())
         fresh[some] = False
         counts.append(total)

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Sequence
 
 from ablate.data.records import Demonstration
-from ablate.data.stored import stored_pairs
 from ablate.models.boundary import Row
 from ablate.models.loading import LoadedModel
 from ablate.models.token_store import lengths_of
@@ -14,7 +13,7 @@ from ablate.models.tokenizing import demonstration_table
 from ablate.rewards.judge import JudgeReward, JudgeTemplate, judge_examples
 from ablate.spec.stages import SelfRewardingConfig
 from ablate.store.workspace import Workspace
-from ablate.training.examples import count_kept, fitting_demonstrations
+from ablate.training.examples import count_kept, fitting_demonstrations, needed_pairs
 from ablate.training.learner import Learner, settings_of
 from ablate.training.loop import Pace, train
 from ablate.training.online import OnlineLoop
@@ -65,7 +64,7 @@ def _teach(
 def _examples(
     workspace: Workspace, loop: OnlineLoop, config: SelfRewardingConfig, template: JudgeTemplate
 ) -> Sequence[Row]:
-    pairs = stored_pairs(workspace.inputs["preferences"])
+    pairs = needed_pairs(workspace.inputs)
     verdicts = (example for pair in pairs for example in judge_examples(pair, template))
     answers = (Demonstration(pair.prompt, pair.chosen, pair.category) for pair in pairs)
     examples = demonstration_table(loop.boundary, itertools.chain(verdicts, answers))

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ablate.data.stored import stored_demonstrations, stored_pairs
+from ablate.data.stored import stored_demonstrations, stored_feedback, stored_pairs
 from ablate.models.boundary import Boundary
 from ablate.models.loading import load_boundary
 from ablate.models.token_store import Batch, Numbers, StoreWriter, TokenTable, open_table
-from ablate.models.tokenizing import demonstration_batches, pair_batches
+from ablate.models.tokenizing import demonstration_batches, feedback_batches, pair_batches
 from ablate.spec.data import TokensConfig
 from ablate.store.workspace import Workspace
 from ablate.training.loop import write_summary
@@ -21,7 +21,8 @@ from ablate.training.loop import write_summary
 def run(workspace: Workspace) -> None:
     """Write the token rows of the ``data`` input under the tokenizer of the ``model`` input.
 
-    Demonstrations where it has any, else its pairs; never more than some hundred are in memory.
+    Demonstrations where it has any, else its pairs, else its thumbs; never more than some hundred
+    are in memory.
     """
     assert isinstance(workspace.config, TokensConfig)
     boundary = load_boundary(workspace.inputs["model"] / "model")
@@ -38,6 +39,9 @@ def write_tokens(workspace: Workspace, boundary: Boundary, data: Path) -> TokenT
     if demonstrations.size:
         kind, source_bytes, total = "demonstrations", demonstrations.size, len(demonstrations)
         batches = demonstration_batches(boundary, demonstrations)
+    elif not pairs.size and (thumbs := stored_feedback(data)).size:
+        kind, source_bytes, total = "feedback", thumbs.size, len(thumbs)
+        batches = feedback_batches(boundary, thumbs)
     writer = StoreWriter(workspace.output, kind, vocabulary=boundary.vocabulary)
     for batch in batches:
         writer.add(batch)
