@@ -48,6 +48,11 @@ def stored_feedback(folder: Path) -> Stored[Feedback]:
     return Stored(folder, FEEDBACK)
 
 
+def stored_judgements(folder: Path) -> Stored[Pair | Feedback]:
+    """Return the pairs of a preference artifact, or its thumbs where it has no pairs."""
+    return Stored(folder, PAIRS if stored_pairs(folder).size else FEEDBACK)
+
+
 def stored_demonstrations(folder: Path) -> Stored[Demonstration]:
     """Return the demonstrations of an artifact."""
     return Stored(folder, DEMONSTRATIONS)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ablate.data.prompts import prompts_of
-from ablate.data.records import Feedback, Pair, Prompt
-from ablate.data.stored import Stored, stored_feedback, stored_pairs
+from ablate.data.records import Prompt
+from ablate.data.stored import stored_judgements
 from ablate.models.boundary import Boundary, Messages, Row
 from ablate.models.sampling import Request, SamplingParams, sample
 from ablate.models.token_store import StoredPrompts
@@ -144,10 +144,7 @@ def _all_prompts(workspace: Workspace, config: SamplingConfig) -> list[Prompt]:
     size = config.prompts_examples
     if config.prompts != DATASET:
         return prompts_of(workspace.inputs, config)
-    folder = workspace.inputs["preferences"]
-    pairs: Stored[Pair] | Stored[Feedback] = stored_pairs(folder)
-    if not pairs.size:  # Whatever is said of the replies, the prompts are there.
-        pairs = stored_feedback(folder)
+    pairs = stored_judgements(workspace.inputs["preferences"])
     # Several pairs may share a prompt; it is one prompt, with the id of the last of them.
     rows = list({_key(pair.prompt): row for row, pair in enumerate(pairs)}.values())
     if size is not None and size < len(rows):
