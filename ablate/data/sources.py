@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import chain
 
 from ablate.data.converters.hh import NAME as HH_HARMLESS
 from ablate.data.converters.hh import part_of
 from ablate.data.converters.table import CONVERTERS
+from ablate.data.reading import conversion
 from ablate.data.reading.columns import MalformedRow
 from ablate.data.reading.files import Row
 from ablate.data.reading.layouts import LAYOUTS, Converter, recognize
+from ablate.data.reading.limits import bad_row
 from ablate.data.reading.origin import origin_rows
-from ablate.data.records import Demonstration, Dropped, Judged
+from ablate.data.records import Demonstration, Dropped, Judged, Prompt
 from ablate.data.shaping.items import Item, Kind, of_kind, prompt_of, row_number
 from ablate.data.tiny.preferences import EXAMPLES, LABELLERS, preferences
 from ablate.data.tiny.rankings import judged
@@ -79,7 +82,21 @@ def source_items(origin: Origin, kind: Kind, *, part: str = "train") -> Iterator
     items = converted(origin_rows(origin), origin)
     if origin.dataset == HH_HARMLESS:
         items = _of_part(items, part)
-    return of_kind(items, kind)
+    found = of_kind(items, kind)
+    return _distinct(found) if kind == "prompts" else found
+
+
+def _distinct(items: Iterable[Item | Dropped]) -> Iterator[Item | Dropped]:
+    """Yield each prompt once: a data set may hold several replies to it."""
+    seen: set[bytes] = set()
+    for item in items:
+        if not isinstance(item, Prompt):
+            yield item
+            continue
+        said = repr([dict(message) for message in item.messages])
+        key = blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        yield Dropped(row_number(item), "repeated_prompt") if key in seen else item
+        seen.add(key)
 
 
 def converted(rows: Iterable[Row], origin: Origin) -> Iterator[Item | Dropped]:
@@ -88,14 +105,12 @@ def converted(rows: Iterable[Row], origin: Origin) -> Iterator[Item | Dropped]:
     first = next(rows, None)
     if first is None:
         return
-    at = [first[0]]
-    source = source_name(origin)
+    where = origin.location or origin.dataset
     try:
         convert = _converter(origin, first)
-        yield from convert(_counted(chain([first], rows), at), source)
     except MalformedRow as error:
-        where = origin.location or origin.dataset
-        raise StageError(f"{where}:{at[0]}: {error}", kind="bad_data") from error
+        raise bad_row(where, first[0], str(error)) from error
+    yield from conversion.converted(chain([first], rows), convert, source_name(origin), where=where)
 
 
 def source_name(origin: Origin) -> str:
@@ -114,13 +129,6 @@ def _converter(origin: Origin, first: Row) -> Converter:
             kind="bad_data",
         )
     return known[layout]
-
-
-def _counted(rows: Iterable[Row], at: list[int]) -> Iterator[Row]:
-    """Yield rows and remember the number of the last, for messages."""
-    for row in rows:
-        at[0] = row[0]
-        yield row
 
 
 def _of_part(items: Iterable[Item | Dropped], part: str) -> Iterator[Item | Dropped]:

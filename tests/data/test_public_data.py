@@ -174,3 +174,9 @@ def test_unknown_suites_and_splits_are_refused() -> None:
 
 def test_the_world_is_a_suite() -> None:
     assert len(load_documents("tiny-instruct", split="validation")) == 6 * 64
+
+
+def test_a_prompt_set_of_pairs_has_each_prompt_once(hh_file: Path) -> None:
+    ranked = hh_file.parents[1] / "oasst_en_100_pairs" / "oasst_en_100_pairs.jsonl.gz"
+    # 754 pairs of ranked siblings answer 212 different conversations.
+    assert len(load_prompts("oasst-pairs", examples=None, seed=0, location=str(ranked))) == 212
