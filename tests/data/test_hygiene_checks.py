@@ -19,6 +19,7 @@ from ablate.data.hygiene.checks import (
 from ablate.data.hygiene.exposure import Exposure, Finding, overlap
 from ablate.data.records import Demonstration, Feedback, Judged, Pair, Prompt, user
 from ablate.data.shaping.items import Item
+from ablate.data.shaping.phrases import REFUSALS
 
 
 def pair(row: int = 1, **fields: object) -> Judged:
@@ -200,15 +201,25 @@ def test_refusals_are_counted_by_side() -> None:
         pair(1, chosen=refusal),
         pair(2, rejected=refusal),
         pair(3, chosen="Here: " + "fine " * 200 + refusal),  # not in its opening
+        pair(4, chosen="As an aid to memory, write it down."),
         Judged(feedback=Feedback("f-1", user("hm"), refusal, liked=False)),
     ]
 
     check = found("refusals", rows)
 
-    assert check.rows == ("s-1",) and check.value == pytest.approx(1 / 3)
-    assert "33.3 % of chosen replies, 33.3 % of rejected replies, 100.0 % of disliked" in (
+    assert check.rows == ("s-1",) and check.value == pytest.approx(1 / 4)
+    assert "25.0 % of chosen replies, 25.0 % of rejected replies, 100.0 % of disliked" in (
         check.found
     )
+
+
+def test_every_phrase_that_the_filter_knows_is_found() -> None:
+    rows = [
+        Demonstration(user("hm"), f"Well, {phrase.upper()}, so no.", id=phrase)
+        for phrase in REFUSALS
+    ]
+
+    assert found("refusals", rows).value == 1.0
 
 
 def test_set_phrases_are_seen_in_any_language() -> None:
@@ -230,7 +241,7 @@ def test_set_phrases_are_seen_in_any_language() -> None:
 def test_a_common_opening_survives_many_others() -> None:
     rows = [
         Demonstration(user("q"), f"start {n} of it all" if n % 10 else "sure, here it is: yes")
-        for n in range(30_000)
+        for n in range(12_000)
     ]
 
     # A true share of 10 %; counting in bounded memory may lose one reply in two thousand.

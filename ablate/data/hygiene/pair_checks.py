@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from ablate.data.hygiene.check import Check, Rows, Status, not_applicable, percent
 from ablate.data.hygiene.views import View
@@ -206,12 +207,27 @@ class Refusals:
 
 _LIKED = ("chosen", "liked", "completion", "reply")
 _PARTS = (*_LIKED, "rejected", "disliked")
+_WORD = re.compile(r"\w+")
+
+
+def _telling(phrase: str) -> str:
+    """Return the longest word of a phrase, the last one of equals: ``ai`` of ``as an ai``."""
+    words: list[str] = _WORD.findall(phrase)
+    return max(reversed(words), key=len)
+
+
+_PHRASES = {
+    word: re.compile(
+        "|".join(
+            rf"(?<!\w){re.escape(phrase)}(?!\w)" for phrase in REFUSALS if _telling(phrase) == word
+        )
+    )
+    for word in map(_telling, REFUSALS)
+}
+"""By a word that each phrase holds: most replies have none of the words, and are not searched."""
 
 
 def _refuses(reply: str) -> bool:
     opening = plain(reply[:_OPENING]).replace("\u2019", "'")
-    # A loop, since `any` over a generator takes twice as long and this is asked of every reply.
-    for phrase in REFUSALS:
-        if phrase in opening:
-            return True
-    return False
+    found = _PHRASES.keys() & set(_WORD.findall(opening))
+    return any(_PHRASES[word].search(opening) for word in found)
