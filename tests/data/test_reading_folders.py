@@ -142,6 +142,7 @@ README = "---\nconfigs:\n- config_name: a\n  data_files: {}\n---\n"
         (README.format("c.jsonl"), "matches no file of rows"),
         (README.format("3"), "'data_files' is int"),
         (README.format("[{split: train}]"), "an entry without a path"),
+        (README.format("[{split: [a], path: b.jsonl}]"), "a split that is list"),
         ("---\na: [\n---\n", "its front matter is no valid YAML"),
         ("---\na: " + "[" * 5000 + "\n---\n", "its front matter is no valid YAML"),
     ],
@@ -153,6 +154,16 @@ def test_a_readme_cannot_lead_out_of_its_folder(tmp_path: Path, text: str, reaso
     (tmp_path / "a" / "README.md").write_text(text)
     with pytest.raises(StageError, match=reason):
         rows_of(tmp_path / "a")
+
+
+def test_a_readme_that_would_spell_out_a_thousand_million_names_does_not(tmp_path: Path) -> None:
+    """Each of nine lists holds the one before ten times: 10 ** 9 texts, were they written out."""
+    levels = [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]" for n in range(1, 10)]
+    bomb = "\n".join(["x0: &x0 name", *levels])
+    text = f"---\n{bomb}\nconfigs:\n- config_name: *x9\n- config_name: a\n  data_files: '**'\n---\n"
+    lines(tmp_path / "deep" / "er" / "rows.jsonl", ROWS)
+    (tmp_path / "README.md").write_text(text)
+    assert rows_of(tmp_path) == ROWS
 
 
 def test_a_snapshot_of_the_hubs_cache_links_to_its_blobs(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ablate.errors import StageError, SurroundingsError, nearest
 
 MOST_DESCRIBED = 1 << 22
 """Bytes read of a file that describes a folder."""
+MOST_NAMED = 10
+"""Names written out in a message."""
 
 
 def configured(folder: Path, subset: str | None, split: str) -> list[Path] | None:
@@ -23,9 +26,9 @@ def configured(folder: Path, subset: str | None, split: str) -> list[Path] | Non
     configs = _front_matter(readme).get("configs") if readme.is_file() else None
     if not isinstance(configs, list):
         return None
-    named = {
-        str(c["config_name"]): c for c in configs if isinstance(c, Mapping) and "config_name" in c
-    }
+    # Names are not written out but where they are text: YAML can spell nested lists of any size.
+    known = [c for c in configs if isinstance(c, Mapping)]
+    named = {c["config_name"]: c for c in known if isinstance(c.get("config_name"), str)}
     defaults = [name for name, config in named.items() if config.get("default") is True]
     name = subset or next(iter(defaults), "default" if "default" in named else None)
     if name is None and len(named) == 1:
@@ -33,7 +36,7 @@ def configured(folder: Path, subset: str | None, split: str) -> list[Path] | Non
     if name not in named:
         found = "none is named" if name is None else f"{name!r} is not one of them"
         raise SurroundingsError(
-            f"{readme}: the configurations are {', '.join(named)}; {found}."
+            f"{readme}: the configurations are {_few(named)}; {found}."
             f"{nearest(name, named)} Set subset."
         )
     if (data_files := named[name].get("data_files")) is None:
@@ -59,7 +62,9 @@ def _patterns(readme: Path, data_files: Any) -> dict[str, list[str]]:
         paths = [path] if isinstance(path, str) else path
         if not isinstance(paths, list) or not all(isinstance(one, str) for one in paths):
             raise bad_folder(readme, "'data_files' has an entry without a path")
-        patterns.setdefault(str(item.get("split", "train")), []).extend(paths)
+        if not isinstance(split := item.get("split", "train"), str):
+            raise bad_folder(readme, f"'data_files' has a split that is {type(split).__name__}")
+        patterns.setdefault(split, []).extend(paths)
     return patterns
 
 
@@ -69,7 +74,9 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
         raise bad_folder(folder / "README.md", f"{pattern!r:.80} is an address; a file is needed")
     if pattern.startswith(("/", "~")) or ".." in pattern.split("/"):
         raise _outside(folder, pattern)
-    found = sorted(path for path in folder.glob(pattern) if format_of(path))
+    # Here ``**`` at the end stands for folders alone; on the hub for all that is below.
+    below = f"{pattern}/*" if pattern.endswith("**") else pattern
+    found = sorted(path for path in folder.glob(below) if format_of(path))
     if not found:
         raise bad_folder(folder / "README.md", f"{pattern!r:.80} matches no file of rows")
     return [inside(folder, path.relative_to(folder).as_posix()) for path in found]
@@ -128,7 +135,12 @@ def _outside(folder: Path, name: str) -> StageError:
 
 def no_split(folder: Path, split: str, found: list[str]) -> SurroundingsError:
     """Return the error of a split that is not there, with what is."""
-    listed = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
     return SurroundingsError(
-        f"{folder}: there is no split {split!r}; found {listed or 'none'}. Set split."
+        f"{folder}: there is no split {split!r}; found {_few(found) or 'none'}. Set split."
     )
+
+
+def _few(names: Collection[str]) -> str:
+    """Return the first names of many."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(name[:80] for name in islice(names, MOST_NAMED)) + more
