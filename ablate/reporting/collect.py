@@ -9,6 +9,7 @@ from typing import cast
 
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
+from ablate.plan.data_notes import DataConfig, data_name, judge_notes
 from ablate.reporting.costs import spent_by
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
 from ablate.spec.factors import UNUSED
@@ -51,6 +52,12 @@ def study_record(
         plan_summary=dict(plan_summary or {}),
         vary=tuple(study.seeds.vary),
         branches=tuple(study.branches),
+        data_names={
+            job.fingerprint: data_name(job.config, loaded.files.datasets)
+            for job in plan.jobs
+            if isinstance(job.config, DataConfig)
+        },
+        data_notes=tuple(judge_notes(plan.cells, loaded.files.datasets)),
     )
 
 

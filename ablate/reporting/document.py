@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.reporting import block_tables, tables, text
 from ablate.reporting.contrasts import Kind
+from ablate.reporting.data_cards import DataCard, data_report
 from ablate.reporting.examples import Example, examples_of
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.provenance import Provenance, provenance_of
@@ -31,6 +32,7 @@ class Section:
     text: tuple[str, ...] = ()
     figures: tuple[Drawing, ...] = ()
     tables: tuple[Table, ...] = ()
+    cards: tuple[DataCard, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,22 @@ class Document:
 def document_of(found: Findings) -> Document:
     """Return the content of a study's report; sections without anything to show are left out."""
     figures = {drawing.name: drawing for drawing in all_figures(found)}
+    data = data_report(found.study)
+    sections = [
+        *_sections(found, figures),
+        Section("data", "Data", (), (), data.tables, data.cards),
+    ]
+    provenance = provenance_of(found.study)
+    warnings = (*data.warnings, *provenance.warnings)
     return Document(
         study=found.study,
         state=_state(found.study),
         observed=tuple(observed(found)),
         scope=interval_scope(found.study),
         badges=tuple(_badges(found)),
-        sections=tuple(section for section in _sections(found, figures) if _shows(section)),
+        sections=tuple(section for section in sections if _shows(section)),
         examples=tuple(examples_of(found)),
-        provenance=provenance_of(found.study),
+        provenance=replace(provenance, warnings=warnings),
         methods=tuple(methods(found)),
         references=REFERENCES,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ablate.reporting.data_cards import DataCard
 from ablate.reporting.document import Document, Section
 from ablate.reporting.tables import Cell, Table
 
@@ -75,3 +76,17 @@ def _section(section: Section) -> Iterator[str]:
         yield from (escape(table.caption), "", markdown_table(table))
         for note in table.notes:
             yield from (escape(note), "")
+    for card in section.cards:
+        yield from _card(card)
+
+
+def _card(card: DataCard) -> Iterator[str]:
+    yield from (f"### {escape(card.title)}", "")
+    yield from (f"- {escape(title)}: {escape(value)}" for title, value in card.facts)
+    yield ""
+    for table in card.tables:
+        yield from (escape(table.caption), "", markdown_table(table))
+    if card.example:
+        yield from ("The first row:", "")
+        yield from (f"- {escape(part)}: {escape(text)}" for part, text in card.example)
+        yield ""

@@ -27,7 +27,7 @@ class Provenance:
     facts: tuple[tuple[str, str], ...]
     """Title and value."""
     warnings: tuple[str, ...]
-    """Mixed numerics, backends or code within one stage."""
+    """Mixed numerics, backends or code within one stage; what a reader must know of the data."""
     stages: Table | None
     """Jobs, time and budgets by stage."""
     runs: Table

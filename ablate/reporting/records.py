@@ -79,6 +79,10 @@ class StudyRecord:
     """Cells that are side arms of a ladder and no rungs."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """A sentence by cell, printed beside it."""
+    data_names: Mapping[str, str] = field(default_factory=dict)
+    """What the study calls a data artifact, by fingerprint; others have their own names."""
+    data_notes: tuple[str, ...] = ()
+    """Sentences on who labelled and who judges."""
 
     def runs_of(self, cell: str) -> tuple[RunRecord, ...]:
         """Return the runs of a cell by seed."""
