@@ -24,6 +24,7 @@ from transformers import (
     AutoTokenizer,
     GenerationConfig,
 )
+from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
 from ablate.errors import SurroundingsError
@@ -57,11 +58,11 @@ def load_policy(folder: Path, *, device: str = "cpu") -> LoadedModel:
 
 
 def load_boundary(folder: Path) -> Boundary:
-    """Return where the tokenizer of a model's folder cuts; the weights are not read.
-
-    The end token is the tokenizer's: of the further ones that `load_policy` finds none is in ids.
-    """
-    return Boundary(_tokenizer(folder))
+    """Return where the tokenizer of a model's folder cuts; the weights are not read."""
+    listed = None
+    if (folder / GENERATION_CONFIG_NAME).exists():
+        listed = GenerationConfig.from_pretrained(folder).eos_token_id
+    return Boundary(_tokenizer(folder), _listed_ids(listed))
 
 
 def load_reward_model(folder: Path, *, device: str = "cpu") -> LoadedModel:
@@ -240,9 +241,15 @@ def _prepared(model: Any, device: str) -> Any:
 def _end_ids(model: Any, tokenizer: Any) -> set[int]:
     """Return the end tokens of the tokenizer and of the generation configuration."""
     settings = getattr(unwrapped(model), "generation_config", None)
-    listed = getattr(settings, "eos_token_id", None)
-    listed = listed if isinstance(listed, list) else [listed]
-    return {int(token) for token in (*listed, tokenizer.eos_token_id) if token is not None}
+    return _listed_ids(getattr(settings, "eos_token_id", None)) | _listed_ids(
+        tokenizer.eos_token_id
+    )
+
+
+def _listed_ids(said: Any) -> set[int]:
+    """Return the token ids of one, several, or none."""
+    listed = said if isinstance(said, list) else [said]
+    return {int(token) for token in listed if token is not None}
 
 
 def _always(is_main_process: bool) -> bool:

