@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from ablate.errors import nearest
+from ablate.spec.hub import moving
 from ablate.spec.messages import one_of, show, structure_problems
 from ablate.spec.names import is_dataset_location
 from ablate.spec.problems import Place, Problem
@@ -134,6 +135,8 @@ def wrong_name(kind: DataKind, name: str, defined: Mapping[str, DatasetDefinitio
     also = _also(kind)
     if name in allowed or name in also or is_dataset_location(name):
         return None
+    if (wrong := moving(name, kind="dataset")) is not None:
+        return wrong
     listed = ", ".join(allowed[:MOST_LISTED])
     if len(allowed) > MOST_LISTED:
         listed += f" and {len(allowed) - MOST_LISTED} more (`ablate data` lists them)"

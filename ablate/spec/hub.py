@@ -6,7 +6,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -18,6 +18,7 @@ NAME = r"[A-Za-z0-9_][\w.-]*/[\w.-]+"
 """What a hub calls a model: owner and name."""
 COMMIT = r"[0-9a-f]{40}"
 """A whole commit; branches and tags move, and a shortened one may come to mean two."""
+HubKind = Literal["model", "dataset"]
 _TEMPLATES = Path(__file__).parent / "registry" / "templates"
 
 
@@ -65,13 +66,13 @@ def unpinned(name: str, hub: HubModel) -> str:
     )
 
 
-def how_to_find(hub_id: str, revision: str = "main") -> str:
+def how_to_find(hub_id: str, revision: str = "main", *, kind: HubKind = "model") -> str:
     """Say how the commit of a branch or tag is found."""
-    code = f"from huggingface_hub import model_info; print(model_info('{hub_id}', "
+    code = f"from huggingface_hub import {kind}_info; print({kind}_info('{hub_id}', "
     return f"to find it: python -c \"{code}revision='{revision}').sha)\""
 
 
-def moving(name: str) -> str | None:
+def moving(name: str, *, kind: HubKind = "model") -> str | None:
     """Say what is wrong with ``owner/name@revision`` whose revision is no commit; None where right.
 
     Also None for what is no such name at all.
@@ -81,7 +82,7 @@ def moving(name: str) -> str | None:
         return None
     return (
         f"{name!r} names no commit: {revision!r} may be a branch or a tag, and what those hold "
-        f"changes; 40 hexadecimal digits are needed ({how_to_find(hub_id, revision or 'main')})."
+        f"changes; 40 hexadecimal digits are needed ({how_to_find(hub_id, revision or 'main', kind=kind)})."
     )
 
 

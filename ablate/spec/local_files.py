@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.spec.commands import command_of, file_arguments
-from ablate.spec.hub import HubModel, local_copy, unpinned
+from ablate.spec.hub import HubModel, how_to_find, local_copy, unpinned
 from ablate.spec.names import DATA_ENDINGS, Kind, LocalFile, Missing, is_hub_id, is_path
 from ablate.spec.registry import DataFile, HubData, PackageFile, model_named, registry
 from ablate.spec.shapes import shape_of
@@ -64,7 +64,7 @@ def _hub_data(name: str, hub: HubData) -> LocalFile | Missing:
     reason = (
         f"{name!r} is the hub data set {hub.id}, of which no commit is on record here. Put a copy "
         f"into the folder {hub.id} below the one that {DATA_VARIABLE} names, or define it under "
-        f"datasets as {hub.id}@<commit>."
+        f"datasets as {hub.id}@<commit> ({how_to_find(hub.id, kind='dataset')})."
     )
     return Missing(reason, True)
 

@@ -138,6 +138,7 @@ def test_relabelling_trains_its_reward_model_on_the_own_labels(folder: Path) -> 
         ("a: {dataset: ./mine.jsonl, filters: [refusal]}", "Did you mean 'refusals'?"),
         ("a: {dataset: ./mine.jsonl, filters: [{length: {max: -1}}]}", "-1 is out of range"),
         ("a: {mix: {ai-fien: 1}}", "Did you mean 'ai-fine'?"),
+        ("a: {dataset: owner/name@main}", "'main' may be a branch or a tag"),
         ("a: {mix: [{dataset: ai-fine, weight: 1}, web-narrow]}", "some parts of the mixture have"),
         ("a: {mix: [{dataset: ai-fine, weight: 1, examples: 2}]}", "a weight or a number of"),
         ("a: {dataset: ./none.jsonl}", "'./none.jsonl': no such file or folder"),
