@@ -106,7 +106,7 @@ def test_kto_loss_equals_trl(toy: Toy, tmp_path: Path, trained: str) -> None:
         "KTO", toy, tmp_path, loaded.model, ref_model=reference.model,
         beta=0.3, desirable_weight=1.5, per_device_train_batch_size=2,
     )  # fmt: skip
-    examples = rows.chosen + rows.rejected
+    examples = rows.both()
     batch = [*INDICES, *(len(rows.chosen) + i for i in INDICES[:6])]
     crossings = crossings_of(examples, batch)
     theirs = trainer.compute_loss(
