@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 
 from ablate.data import tiny
 from ablate.data.gold import gold_scorer
-from ablate.data.preferences import load_evaluation_pairs, read_pairs
+from ablate.data.preferences import load_evaluation_pairs
 from ablate.data.records import Document, Pair
+from ablate.data.stored import stored_pairs
 from ablate.evals.adapter import available_device
 from ablate.evals.best_of import Array, best_of_n, powers_of_two
 from ablate.evals.real_chat import win
@@ -97,7 +98,8 @@ def _policy(workspace: Workspace) -> LoadedModel:
 
 def _pairs(config: RewardEvaluationConfig, inputs: Mapping[str, Path]) -> dict[str, list[Pair]]:
     if config.dataset == "dataset":
-        return {"ordinary": read_pairs(inputs["preferences"])[: config.examples]}
+        pairs = stored_pairs(inputs["preferences"])
+        return {"ordinary": list(islice(pairs, config.examples))}
     origin = Origin(dataset=config.dataset, content=config.content, location=config.location)
     return load_evaluation_pairs(
         origin, examples=config.examples, seed=config.seed, shaping=config.shaping
