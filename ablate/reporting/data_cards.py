@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.data.artifacts import CARD, read_items
+from ablate.data.artifacts import CARD, DROPPED, read_items
 from ablate.data.contamination import RESULT
 from ablate.data.hygiene.card import Card, Spread
 from ablate.data.hygiene.exposure import overlap
 from ablate.data.hygiene.harmless import harmless
+from ablate.data.inspection import named_drops
 from ablate.data.shaping.items import prompt_of
+from ablate.data.survey import row_list
 from ablate.errors import SurroundingsError
 from ablate.reporting import text
 from ablate.reporting.records import RunRecord, StudyRecord, listed
@@ -28,6 +30,8 @@ EXCERPT = 600
 NAME = 80
 MOST_PROMPTS = 50_000
 """Larger sets are not compared prompt by prompt: a report is made often and in seconds."""
+MOST_LISTED_BYTES = 20_000_000
+"""A longer list of rows left out is not read for the first ones' numbers."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +183,8 @@ def _card(one: DataSet, number: int) -> DataCard:
     for title, counts in (("sources", card.sources), ("holds", card.holds)):
         if said := _counts(counts):
             facts.append((title, said))
-    if faulty := _counts(_faulty(card)):
-        facts.append(("left out", faulty))
+    if faulty := _faulty(card):
+        facts.append(("left out", _left_out(faulty, one.folder / DROPPED)))
     if card.filters:
         facts.append(("filters", _steps(card)))
     good = [check.name for check in card.checks if check.status == "ok"]
@@ -192,6 +196,18 @@ def _card(one: DataSet, number: int) -> DataCard:
     )
     tables = tuple(filter(None, (_lengths(card, number), _checks(card, number))))
     return DataCard(_title(one), tuple(facts), tables, example)
+
+
+def _left_out(faulty: Mapping[str, int], path: Path) -> str:
+    """Return counts by reason with the first rows, unless the artifact lists too many."""
+    is_short = path.exists() and path.stat().st_size < MOST_LISTED_BYTES
+    named = named_drops(path) if is_short else {}
+    said = []
+    for reason, count in faulty.items():
+        rows = named.get(reason)
+        known = f" ({row_list(rows)})" if rows is not None and any(rows.rows) else ""
+        said.append(f"{harmless(reason, NAME)} {count:,}{known}")
+    return ", ".join(said)
 
 
 def _counts(counts: Mapping[str, int]) -> str:
