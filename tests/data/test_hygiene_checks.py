@@ -308,10 +308,11 @@ def test_the_gravest_status_is_the_one_that_counts() -> None:
 
 
 def test_few_are_not_shown_as_none() -> None:
-    assert [percent(x) for x in (0, 0.0004, 0.5, 0.9996, 1)] == [
+    assert [percent(x) for x in (0, 0.0004, 0.5, 0.9996, 1, math.nan)] == [
         "0.0 %",
         "0.04 %",
         "50.0 %",
         "99.96 %",
         "100.0 %",
+        "n/a",
     ]

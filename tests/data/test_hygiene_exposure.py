@@ -136,6 +136,13 @@ def test_nothing_found_has_no_examples() -> None:
     assert examples_markdown([Exposure("t", "s", 3)], {}) == ""
 
 
+@pytest.mark.parametrize("n", [1, 3, 13])
+def test_any_length_of_ngrams_works(n: int) -> None:
+    report = contamination_report({"t": [pair(QUESTION)]}, {"s": suite(QUESTION)}, n=n)
+
+    assert report[0].count("exact") == 1
+
+
 def test_overlap_of_two_prompt_sets_is_measured_from_both_sides() -> None:
     left = [QUESTION, OTHER, "something of its own here", "another one"]
     right = [QUESTION.upper(), " ".join(OTHER.split()[:8]) + " which I did start"]

@@ -38,4 +38,4 @@ def test_a_code_point_is_not_cut_in_half() -> None:
 
 
 def test_markdown_has_no_markup_left() -> None:
-    assert markdown("<b>|*_`[x](y)&", 50) == "\\<b\\>\\|\\*\\_\\`\\[x\\](y)&amp;"
+    assert markdown("<b>|*_`[x](y)&$", 50) == "\\<b\\>\\|\\*\\_\\`\\[x\\](y)&amp;\\$"

@@ -45,7 +45,7 @@ def card_text(card: Card, width: int = 100) -> str:
 
     Fullwidth characters count as one, so a line of them is twice as wide.
     """
-    lines = [harmless(card.name, _NAME)]
+    lines = [harmless(card.name, _NAME)[:width]]
     for line in _counts(card, harmless):
         lines += _wrapped(line, width)
     if card.filters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -40,7 +41,9 @@ def over(value: float, *, warn: float, fail: float = float("inf")) -> Status:
 
 
 def percent(share: float) -> str:
-    """Return a share in percent, so that few are not shown as none nor many as all."""
+    """Return a share in percent, so that few are not shown as none; ``n/a`` for NaN."""
+    if math.isnan(share):
+        return "n/a"
     digits = 2 if 0 < min(share, 1 - share) < 0.001 else 1
     return f"{100 * share:.{digits}f} %"
 

@@ -22,6 +22,8 @@ from ablate.data.hygiene.entries import Entries, Grams, Sequences, equal, short_
 from ablate.data.hygiene.words import words_of
 
 Kind = Literal["exact", "ngram"]
+LEAST = 5
+"""Words that an item needs to be found inside a longer text."""
 BATCH_CHARACTERS = 1 << 20
 """Training texts that `scan` looks at together; larger batches are no faster."""
 
@@ -49,7 +51,7 @@ class Index:
         *,
         n: int = 8,
         threshold: float = 0.5,
-        least: int = 5,
+        least: int = LEAST,
         common: int = 100,
     ) -> None:
         """Take the items' texts and ids.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
-from ablate.data.hygiene.contamination import BATCH_CHARACTERS, Index, Kind
+from ablate.data.hygiene.contamination import BATCH_CHARACTERS, LEAST, Index, Kind
 from ablate.data.records import Document
 from ablate.data.shaping.items import Item, leading, prompt_of, replies_of
 
@@ -58,7 +58,8 @@ class Suites:
         """Items of each suite."""
         self._named = [(suite, id_) for suite, id_, _ in named]
         texts = [text for _, _, text in named]
-        self.index = Index(texts, [id_ for _, id_, _ in named], n=n, threshold=threshold)
+        ids = [id_ for _, id_, _ in named]
+        self.index = Index(texts, ids, n=n, threshold=threshold, least=min(n, LEAST))
         """The items of all suites."""
 
     def findings(self, items: Iterable[Item]) -> Iterator[tuple[Item, tuple[Finding, ...]]]:

@@ -7,7 +7,7 @@ import unicodedata
 _TOO_MUCH = 4
 """Characters looked at for each one shown; a text of blanks does not make us read all of it."""
 _MARKDOWN = str.maketrans(
-    {character: f"\\{character}" for character in "\\`*_[]<>|~#"} | {"&": "&amp;"}
+    {character: f"\\{character}" for character in "\\`*_[]<>|~#$"} | {"&": "&amp;"}
 )
 
 
