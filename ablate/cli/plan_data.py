@@ -16,8 +16,10 @@ from ablate.cli.output import bold, size
 from ablate.data.artifacts import CARD, read_items
 from ablate.data.contamination import RESULT, contamination_record
 from ablate.data.hygiene.card import Card, CardBuilder
+from ablate.data.hygiene.checks import CONTAMINATED, overlap_check
 from ablate.data.hygiene.exposure import Exposure, Overlap, Suites, overlap
 from ablate.data.hygiene.harmless import harmless
+from ablate.data.hygiene.judges import judge_notes
 from ablate.data.making import DataConfig, Wish, made_items, origin_of
 from ablate.data.shaping.items import Item, prompt_of
 from ablate.data.shaping.ledger import Ledger
@@ -25,7 +27,7 @@ from ablate.data.sources import GENERATED
 from ablate.data.suite_index import suite_documents
 from ablate.errors import StageError, SurroundingsError
 from ablate.plan.build import Plan, Run
-from ablate.plan.data_notes import DATA_STAGES, cap_note, data_name, judge_notes
+from ablate.plan.data_notes import DATA_STAGES, cap_note, data_name, judged
 from ablate.plan.job import Job
 from ablate.spec.data import ContaminationConfig
 from ablate.store.layout import Store
@@ -124,7 +126,7 @@ def planned_data(opened: OpenStudy, store: Store, *, read_all: bool) -> PlannedD
         for (left, right), cells in pairs.items()
         if left in found and right in found and _texts(found[left]) and _texts(found[right])
     ]
-    notes = list(judge_notes(opened.plan.cells, definitions))
+    notes = list(judge_notes(judged(opened.plan.cells, definitions)))
     return PlannedData(list(found.values()), overlaps, notes)
 
 
@@ -282,10 +284,10 @@ def _lines(data: PlannedData) -> Iterator[str]:
     for line, names in said.items():
         yield from wrapped(f"{', '.join(names)}: {line}")
     for left, right, cells, common in data.overlaps:
+        check = overlap_check(common)
         yield from wrapped(
-            f"prompts of {_name(left)} (reward model) and {_name(right)} (policy): "
-            f"{common.right_in_left:.0%} of the policy's are the reward model's too, "
-            f"{common.right_like_left:.0%} in large part; {_cells(cells)}"
+            f"{'WARN ' if check.status == 'warn' else ''}{_name(right)} (policy) and {_name(left)} "
+            f"(reward model): {check.found}; {_cells(cells)}"
         )
     for note in data.notes:
         yield from wrapped(f"WARN {note}")
@@ -313,8 +315,9 @@ def _said(one: PlannedSet) -> Iterator[str]:
     for found in one.contamination:
         seen = found["exact"] + found["ngram"]
         if seen:
+            status = "FAIL" if seen > CONTAMINATED * found["documents"] else "WARN"
             yield (
-                f"WARN contamination: holds {seen:,} of {found['documents']:,} documents of "
+                f"{status} contamination: holds {seen:,} of {found['documents']:,} documents of "
                 f"{found['suite']}, {found['split']} ({found['exact']:,} whole, {found['ngram']:,} "
                 "in n-grams)"
             )

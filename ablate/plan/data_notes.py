@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from ablate.plan.cells import Cell
 from ablate.spec.data import DemonstrationsConfig, PreferencesConfig, PromptsConfig
@@ -20,16 +20,22 @@ DATA_STAGES = ("preferences", "demonstrations", "prompts")
 DataConfig = PreferencesConfig | DemonstrationsConfig | PromptsConfig
 
 
-def judge_notes(
-    cells: Iterable[Cell], definitions: Mapping[str, DatasetDefinition]
-) -> Iterator[str]:
-    """Yield a sentence for each judge that also labelled the data that it is to judge.
+@dataclass(frozen=True)
+class Judged:
+    """A data set whose labeller is known, and a model that judges after it."""
 
-    A judge prefers what it has preferred before, so its score says little then. Names are compared
-    without case and punctuation, and one may be a part of the other, as in ``Tulu 2 13B`` and
-    ``tulu-2-13b-sft``.
-    """
-    found: dict[str, list[str]] = {}
+    dataset: str
+    labeller: str
+    judge: str
+    """Name of the model in the registry."""
+    aliases: tuple[str, ...]
+    """What else it is called: the hub's name without its owner."""
+    cells: tuple[str, ...]
+
+
+def judged(cells: Iterable[Cell], definitions: Mapping[str, DatasetDefinition]) -> Iterator[Judged]:
+    """Yield each labeller of data together with the model that judges policies trained on them."""
+    found: dict[tuple[str, str, str], list[str]] = {}
     for cell in cells:
         if JUDGE not in scorers_of(cell.overrides):
             continue
@@ -37,13 +43,13 @@ def judge_notes(
         for config in (cell.recipe.preferences, cell.recipe.reward_preferences):
             if config is None:
                 continue
-            labellers = labellers_of(config.dataset, config, definitions)
-            for labeller in sorted(labellers):
-                if _same(labeller, judge):
-                    said = f"{config.dataset} was labelled by {labeller}, and {judge} judges"
-                    found.setdefault(said, []).append(cell.name)
-    for said, names in found.items():
-        yield f"{said} in {', '.join(dict.fromkeys(names))}: the judge agrees with itself."
+            for labeller in sorted(labellers_of(config.dataset, config, definitions)):
+                key = (data_name(config, definitions), labeller, judge)
+                found.setdefault(key, []).append(cell.name)
+    for (dataset, labeller, judge), names in found.items():
+        entry = registry().models.get(judge)
+        hub = (entry.hub.id.rpartition("/")[2],) if entry is not None and entry.hub else ()
+        yield Judged(dataset, labeller, judge, hub, tuple(dict.fromkeys(names)))
 
 
 def labellers_of(
@@ -88,16 +94,3 @@ def _kept(value: object) -> object:
             item.suites if isinstance(item, ContaminationFilter) else item for item in value
         )
     return value
-
-
-def _same(labeller: str, judge: str) -> bool:
-    entry = registry().models.get(judge)
-    hub = entry.hub.id.rpartition("/")[2] if entry is not None and entry.hub is not None else ""
-    one = _plain(labeller)
-    return any(
-        one and other and (one in other or other in one) for other in map(_plain, (judge, hub))
-    )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.casefold())

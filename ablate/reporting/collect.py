@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from ablate.data.hygiene.judges import judge_notes
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
-from ablate.plan.data_notes import DataConfig, data_name, judge_notes
+from ablate.plan.data_notes import DataConfig, data_name, judged
 from ablate.reporting.costs import spent_by
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
 from ablate.spec.factors import UNUSED
@@ -57,7 +58,7 @@ def study_record(
             for job in plan.jobs
             if isinstance(job.config, DataConfig)
         },
-        data_notes=tuple(judge_notes(plan.cells, loaded.files.datasets)),
+        data_notes=tuple(judge_notes(judged(plan.cells, loaded.files.datasets))),
     )
 
 

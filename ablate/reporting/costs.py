@@ -17,7 +17,7 @@ UNITS: Mapping[str, str] = {
     "seconds": "seconds",
 }
 """Budgets that arms are compared on, and how tables call them."""
-_SPENDING = ("reward_model", "reference", "samples", "policy")
+_SPENDING = ("reward_model", "reference", "labels", "samples", "policy")
 """Stages whose cost is the arm's own; base model and SFT come before every arm."""
 
 
@@ -56,16 +56,24 @@ def seconds_of(manifest: Manifest) -> float:
 
 
 def _labels(jobs: list[Job], found: Mapping[str, Manifest], store: Store) -> float:
-    """Return the pairs of every data set that a job learns from, and the labels bought later."""
+    """Return the labels of every data set that a job learns from, and those bought later.
+
+    Pairs that are labelled in the study cost no label of their data set, but for the ties that keep
+    theirs; these are counted where nothing else learns from the data set.
+    """
     data: dict[str, Job] = {}
+    made: dict[str, Job] = {}
     bought = 0.0
     for job in jobs:
         config = job.config
         reads = not isinstance(config, PolicyConfig) or config.reads_pairs
         source = dict(job.inputs).get("preferences")
         if reads and source is not None and job.stage in ("reward_model", "policy"):
-            data[source.fingerprint] = source
+            (made if source.stage == "labels" else data)[source.fingerprint] = source
         elif isinstance(config, PolicyConfig) and not config.reads_pairs:
             bought += found[job.fingerprint].counts.get("preferences", 0.0)
+    for key, job in made.items():
+        if dict(job.inputs)["preferences"].fingerprint not in data:
+            bought += found[key].counts.get("preferences", 0.0)
     manifests = (read_manifest(store.artifact("preferences", key)) for key in data)
     return bought + sum(m.counts.get("preferences", 0.0) for m in manifests if m is not None)

@@ -12,6 +12,7 @@ from typing import Any
 from ablate.data.artifacts import CARD, DROPPED, read_items
 from ablate.data.contamination import RESULT
 from ablate.data.hygiene.card import Card, Spread
+from ablate.data.hygiene.checks import SAME_PROMPTS
 from ablate.data.hygiene.exposure import overlap
 from ablate.data.hygiene.harmless import harmless
 from ablate.data.inspection import named_drops
@@ -83,6 +84,7 @@ def data_report(study: StudyRecord) -> DataReport:
     warnings = (
         *(said for one in sets for said in _set_warnings(one)),
         *(said for one, result in found for said in _seen(one, result)),
+        *_covered(overlaps),
         *study.data_notes,
     )
     cards = tuple(_card(one, number) for number, one in enumerate(sets))
@@ -345,6 +347,20 @@ def _overlaps(study: StudyRecord, sets: Mapping[str, DataSet]) -> Iterator[_Comm
 
 def _prompts(one: DataSet) -> list[str]:
     return ["\n".join(m["content"] for m in prompt_of(item)) for item in read_items(one.folder)]
+
+
+def _covered(found: list[_Common]) -> Iterator[str]:
+    """Yield a sentence for each prompt set that the reward model's training covers."""
+    cells: dict[tuple[str, str, float], list[str]] = {}
+    for common in found:
+        if common.like > SAME_PROMPTS:
+            key = (_title(common.policy), _title(common.reward), common.like)
+            cells.setdefault(key, []).append(common.cell)
+    for (policy, reward, share), names in cells.items():
+        yield (
+            f"{share:.0%} of the prompts of {policy} are in {reward}, the reward model's data, too: "
+            f"its scores of {_cells(tuple(names))} are those of prompts that it knows."
+        )
 
 
 def _overlap_table(found: list[_Common]) -> Table:

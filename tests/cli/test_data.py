@@ -252,6 +252,6 @@ def test_a_judge_that_labelled_the_data_is_named(capsys):
     assert main(["plan", "s.yaml", "--json"]) == 0
     (note,) = json.loads(capsys.readouterr().out)["data"]["notes"]
     assert note == (
-        "ai-fine was labelled by Tiny Instruct, and tiny-instruct judges in mine, ppo: the judge "
+        "mine was labelled by Tiny Instruct, and tiny-instruct judges in mine, ppo: the judge "
         "agrees with itself."
     )

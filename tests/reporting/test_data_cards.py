@@ -159,6 +159,17 @@ def test_prompts_that_reward_model_and_policy_share_are_counted(study, tmp_path)
     found = data_report(with_data(study, {"preferences": reward, "prompts": policy}))
     table = next(table for table in found.tables if table.name == "prompt-overlap")
     assert [cell.text for cell in table.rows[0][3:]] == ["25%", "25%"]
+    assert found.warnings == ()
+
+
+def test_a_policy_that_asks_what_its_reward_model_knows_is_a_warning(study, tmp_path):
+    asked = [f"what is the name of the river that runs through town {n}" for n in range(3)]
+    reward = artifact(tmp_path / "rm", pairs(*asked), "preferences")
+    prompts: list[Item] = [Prompt(f"p-{n}", user(text)) for n, text in enumerate(asked)]
+    policy = artifact(tmp_path / "policy", prompts, "prompts")
+    found = data_report(with_data(study, {"preferences": reward, "prompts": policy}))
+    (said,) = found.warnings
+    assert said.startswith("100% of the prompts of set are in set, the reward model's data, too")
 
 
 def test_untrusted_text_is_escaped_in_every_format(study, tmp_path):
