@@ -79,7 +79,7 @@ def source_items(origin: Origin, kind: Kind, *, part: str = "train") -> Iterator
 
     Raises StageError (``bad_data``) with file and row where a row cannot be read.
     """
-    items = converted(origin_rows(origin), origin)
+    items = converted(origin_rows(origin, on_bad_row=origin.bad_rows), origin)
     if origin.dataset == HH_HARMLESS:
         items = _of_part(items, part)
     found = of_kind(items, kind)
@@ -99,10 +99,15 @@ def _distinct(items: Iterable[Item | Dropped]) -> Iterator[Item | Dropped]:
         seen.add(key)
 
 
-def converted(rows: Iterable[Row], origin: Origin) -> Iterator[Item | Dropped]:
+def converted(rows: Iterable[Row | Dropped], origin: Origin) -> Iterator[Item | Dropped]:
     """Yield what rows say, read as the origin's layout or as the one their columns look like."""
     rows = iter(rows)
-    first = next(rows, None)
+    first: Row | None = None
+    for row in rows:
+        if not isinstance(row, Dropped):
+            first = row
+            break
+        yield row
     if first is None:
         return
     where = origin.location or origin.dataset
@@ -110,7 +115,10 @@ def converted(rows: Iterable[Row], origin: Origin) -> Iterator[Item | Dropped]:
         convert = _converter(origin, first)
     except MalformedRow as error:
         raise bad_row(where, first[0], str(error)) from error
-    yield from conversion.converted(chain([first], rows), convert, source_name(origin), where=where)
+    source = source_name(origin)
+    yield from conversion.converted(
+        chain([first], rows), convert, source, where=where, on_bad_row=origin.bad_rows
+    )
 
 
 def source_name(origin: Origin) -> str:

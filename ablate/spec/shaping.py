@@ -19,6 +19,8 @@ from ablate.spec.config import Config, added_later, not_identity
 from ablate.spec.messages import one_of
 
 Part = Literal["prompt", "reply"]
+BadRows = Literal["refuse", "skip"]
+"""What a row does that cannot be read: end the job, or be left out, counted and named."""
 
 
 class RefusalFilter(Config):
@@ -213,6 +215,8 @@ class Origin(Config):
     """Which configuration of a hub data set; None where it has one."""
     split: str = "train"
     """Which split of a hub data set or of a folder in hub layout."""
+    bad_rows: BadRows = added_later("refuse", neutral="refuse")
+    """Whether a row that cannot be read ends the job or is left out and counted."""
     location: str = not_identity("")
     """Where this machine has the file or folder; empty for a hub id."""
 
@@ -257,6 +261,9 @@ class Shaping(Config):
     """Which configuration of a hub data set."""
     split: str = added_later("train", neutral="train")
     """Which split of a hub data set or of a folder in hub layout."""
+    bad_rows: BadRows = added_later("refuse", neutral="refuse")
+    """Whether a row that cannot be read ends the job, or is left out, counted and named. A file
+    that is broken as a whole is refused in either case."""
     filters: Filters = added_later((), neutral=())
     """Applied in order, each counted before and after."""
     cap: PositiveInt | None = added_later(None, neutral=None)

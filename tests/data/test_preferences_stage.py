@@ -104,3 +104,20 @@ def test_evaluation_pairs_of_a_file_are_at_most_all_of_it(tmp_path: Path) -> Non
     path = str(rows_file(tmp_path, 5))
     found = load_evaluation_pairs(Origin(dataset="mine", location=path), examples=600, seed=0)
     assert {kind: len(pairs) for kind, pairs in found.items()} == {"ordinary": 5}
+
+
+def test_bad_rows_are_left_out_where_the_study_says_so(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, 3)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(
+        "{broken\n" + lines[0] + '{"prompt": 3, "chosen": "a", "rejected": "b"}\n' + lines[1]
+    )
+    job = workspace(
+        tmp_path / "a", PreferencesConfig(dataset="mine", location=str(path), bad_rows="skip")
+    )
+    run(job)
+    assert [pair.id for pair in read_pairs(job.output)] == ["mine-2", "mine-4"]
+    dropped = [json.loads(line) for line in (job.output / "dropped.jsonl").read_text().splitlines()]
+    assert [(row["row"], row["reason"]) for row in dropped] == [(1, "malformed"), (3, "malformed")]
+    with pytest.raises(StageError, match=r"rows\.jsonl:1: "):
+        run(workspace(tmp_path / "b", PreferencesConfig(dataset="mine", location=str(path))))
