@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ablate.data.artifacts import DEMONSTRATIONS, FEEDBACK, PAIRS, read_records
-from ablate.data.records import Demonstration, Feedback, Pair
+from ablate.data.artifacts import DEMONSTRATIONS, FEEDBACK, PAIRS, RANKINGS, read_records
+from ablate.data.records import Demonstration, Feedback, Pair, Ranking
 
 BLOCK = 1 << 20
 Record = TypeVar("Record")
@@ -51,6 +51,11 @@ def stored_feedback(folder: Path) -> Stored[Feedback]:
 def stored_judgements(folder: Path) -> Stored[Pair | Feedback]:
     """Return the pairs of a preference artifact, or its thumbs where it has no pairs."""
     return Stored(folder, PAIRS if stored_pairs(folder).size else FEEDBACK)
+
+
+def stored_rankings(folder: Path) -> Stored[Ranking]:
+    """Return the rankings of a preference artifact."""
+    return Stored(folder, RANKINGS)
 
 
 def stored_demonstrations(folder: Path) -> Stored[Demonstration]:

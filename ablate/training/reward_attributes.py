@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ablate.algorithms.attributes import attribute_loss, rated, weighted_score
 from ablate.data.preferences import read_rated_replies
-from ablate.data.records import RatedReply
+from ablate.data.records import Demonstration, RatedReply
 from ablate.errors import StageError
 from ablate.models.backbone import score_head
-from ablate.models.batching import row_lengths
-from ablate.models.boundary import Boundary, Row
+from ablate.models.boundary import Boundary
 from ablate.models.logprobs import completion_outputs
 from ablate.models.lora import merged
 from ablate.models.sharding import collected
+from ablate.models.token_store import Numbers, StoredRows
+from ablate.models.tokenizing import demonstration_table
 from ablate.spec.stages import RewardModelConfig
 from ablate.training.learner import Share
 
@@ -28,18 +30,18 @@ from ablate.training.learner import Share
 class RatedRows:
     """The rated replies that are not too long."""
 
-    rows: list[Row]
+    rows: StoredRows
     ratings: Tensor  # (replies, attributes), NaN where unrated
     kept: list[int]
     """Positions of these replies among all."""
 
-    def lengths(self) -> list[int]:
-        """Return tokens of each row."""
-        return row_lengths(self.rows)
+    def lengths(self) -> Numbers:
+        """Return tokens of each row, (replies,)."""
+        return self.rows.lengths()
 
     def tokens(self, replies: Sequence[int]) -> int:
         """Return the completion tokens of some replies."""
-        return sum(len(self.rows[i].completion) for i in replies)
+        return int(self.rows.take(replies).completion_lengths().sum())
 
 
 class RatingLesson:
@@ -90,13 +92,10 @@ def rated_rows(
     boundary: Boundary, replies: Sequence[RatedReply], *, names: Sequence[str], max_length: int
 ) -> RatedRows:
     """Return the replies that fit, with their ratings; a longer one is dropped, never cut."""
-    rows: list[Row] = []
-    kept: list[int] = []
-    for index, item in enumerate(replies):
-        row = Row(boundary.prompt_ids(item.prompt), boundary.completion_ids(item.reply))
-        if row_lengths([row])[0] <= max_length:
-            rows.append(row)
-            kept.append(index)
+    table = demonstration_table(boundary, (Demonstration(r.prompt, r.reply) for r in replies))
+    lengths = table.lengths("prompt") + table.lengths("completion")
+    fitting = np.flatnonzero(lengths <= max_length)
+    rows, kept = table.rows("completion", fitting), fitting.tolist()
     ratings = [[replies[i].attributes.get(name, torch.nan) for name in names] for i in kept]
     return RatedRows(rows, torch.tensor(ratings).reshape(len(kept), len(names)), kept)
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ablate.algorithms.bradley_terry import wins
 from ablate.algorithms.ranking import plackett_luce_loss
-from ablate.data.preferences import read_rankings
-from ablate.data.records import Ranking
+from ablate.data.records import Demonstration, Ranking
+from ablate.data.stored import stored_rankings
 from ablate.errors import StageError
-from ablate.models.batching import row_lengths
 from ablate.models.boundary import Boundary, Row
 from ablate.models.logprobs import completion_scores
+from ablate.models.token_store import Numbers, StoredRows
+from ablate.models.tokenizing import demonstration_table
 from ablate.spec.stages import RewardModelConfig
 from ablate.training.learner import Share
 
@@ -26,38 +29,61 @@ from ablate.training.learner import Share
 class RankingRows:
     """The completions of every ranking of which none is too long, from best to worst."""
 
-    ranked: list[list[Row]]
-    kept: list[int]
+    rows: StoredRows
+    """Every reply, ranking after ranking."""
+    sizes: Numbers  # (rankings,)
+    """Replies of each ranking."""
+    kept: Numbers
     """Positions of these rankings among all."""
 
-    def lengths(self) -> list[int]:
-        """Return tokens of each ranking's longest row."""
-        return [max(row_lengths(rows)) for rows in self.ranked]
+    @cached_property
+    def firsts(self) -> Numbers:
+        """Return the number of each ranking's best reply among all, (rankings,)."""
+        return _firsts(self.sizes)
+
+    def lengths(self) -> Numbers:
+        """Return tokens of each ranking's longest row, (rankings,)."""
+        return _longest(self.rows.lengths(), self.firsts)
 
     def places(self, rankings: Sequence[int]) -> list[tuple[int, int]]:
         """Return (number among these rankings, rank) of every reply: all best ones first."""
-        sizes = [len(self.ranked[i]) for i in rankings]
+        sizes = self.sizes[list(rankings)].tolist()
         return [(i, k) for k in range(max(sizes)) for i, size in enumerate(sizes) if k < size]
 
     def of(self, rankings: Sequence[int]) -> list[Row]:
         """Return the rows of some rankings in the order of `places`."""
-        return [self.ranked[rankings[i]][k] for i, k in self.places(rankings)]
+        return [self.rows[int(self.firsts[rankings[i]]) + k] for i, k in self.places(rankings)]
 
     def tokens(self, rankings: Sequence[int]) -> int:
         """Return the completion tokens of some rankings."""
         return sum(len(row.completion) for row in self.of(rankings))
 
 
-def ranking_rows(boundary: Boundary, rankings: Sequence[Ranking], max_length: int) -> RankingRows:
+def ranking_rows(boundary: Boundary, rankings: Iterable[Ranking], max_length: int) -> RankingRows:
     """Return the rankings whose completions all fit; the others are dropped whole."""
-    rows = RankingRows([], [])
-    for index, ranking in enumerate(rankings):
-        prompt = boundary.prompt_ids(ranking.prompt)
-        ranked = [Row(prompt, boundary.completion_ids(text)) for text in ranking.replies]
-        if max(row_lengths(ranked)) <= max_length:
-            rows.ranked.append(ranked)
-            rows.kept.append(index)
-    return rows
+    counts: list[int] = []
+
+    def replies() -> Iterator[Demonstration]:
+        for ranking in rankings:
+            counts.append(len(ranking.replies))
+            yield from (Demonstration(ranking.prompt, text) for text in ranking.replies)
+
+    table = demonstration_table(boundary, replies())
+    sizes = np.array(counts, dtype=np.int64)
+    lengths = table.lengths("prompt") + table.lengths("completion")
+    fits = _longest(lengths, _firsts(sizes)) <= max_length
+    rows = table.rows("completion", np.flatnonzero(np.repeat(fits, sizes)))
+    return RankingRows(rows, sizes[fits], np.flatnonzero(fits))
+
+
+def _firsts(sizes: Numbers) -> Numbers:
+    found: Numbers = np.cumsum(sizes) - sizes
+    return found
+
+
+def _longest(lengths: Numbers, firsts: Numbers) -> Numbers:
+    found: Numbers = np.maximum.reduceat(lengths, firsts) if len(firsts) else firsts
+    return found
 
 
 class RankingLesson:
@@ -69,7 +95,7 @@ class RankingLesson:
     def __init__(self, inputs: Mapping[str, Path], config: RewardModelConfig) -> None:
         """Read the ``preferences`` input; raise StageError (``bad_data``) if it ranks nothing."""
         self.config = config
-        self.examples = read_rankings(inputs["preferences"])
+        self.examples = stored_rankings(inputs["preferences"])
         if not self.examples:
             raise StageError(
                 "reward_model: the preference data has no rankings; plackett_luce needs them. "
@@ -83,7 +109,7 @@ class RankingLesson:
 
     def labels(self, rows: RankingRows) -> int:
         """Return the preferences used: K - 1 choices for K replies, so one for two."""
-        return sum(len(ranked) - 1 for ranked in rows.ranked)
+        return int((rows.sizes - 1).sum())
 
     def objective(self, model: Any, rows: RankingRows) -> RankingObjective:
         """Return what is minimized over the rows."""
