@@ -25,7 +25,7 @@ class Column(Protocol):
         """Add numbers at the end."""
 
     def close(self) -> None:
-        """Finish the column: nothing can be added any more."""
+        """Finish the column: nothing can be added any more. A second time nothing happens."""
 
     def read(self) -> NDArray[Any]:
         """Return all numbers, read-only."""
@@ -76,6 +76,8 @@ class FileColumn:
 
     def close(self) -> None:
         """Write how many numbers there are."""
+        if self._file.closed:
+            return
         self._file.seek(0)
         self._header()
         # NumPy leaves room in the header for every length, so that a file can grow.

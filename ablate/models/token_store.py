@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,12 +259,20 @@ class TableWriter:
 
 
 class StoreWriter(TableWriter):
-    """Writes a table as the files of a folder."""
+    """Writes a table as the files of a folder; they are closed where the block ends."""
 
     def __init__(self, folder: Path, kind: str, *, vocabulary: int) -> None:
         """Start the files of a table in a folder that has none."""
         super().__init__(kind, vocabulary=vocabulary, make=partial(_file_column, folder))
         self._folder = folder
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close every file; without `finish` they are no table."""
+        self.close()
 
     def finish(self, *, tokenizer: str, source_bytes: int) -> None:
         """Finish the files; say what made the ids, and the size of the file they were made of."""

@@ -47,11 +47,11 @@ def write_tokens(workspace: Workspace, boundary: Boundary, data: Path) -> TokenT
     elif not pairs.size and (thumbs := stored_feedback(data)).size:
         kind, source_bytes, total = "feedback", thumbs.size, len(thumbs)
         batches = feedback_batches(boundary, thumbs)
-    writer = StoreWriter(workspace.output, kind, vocabulary=boundary.vocabulary)
-    for batch in batches:
-        writer.add(batch)
-        workspace.progress(writer.rows, total)
-    writer.finish(tokenizer=boundary.identity(), source_bytes=source_bytes)
+    with StoreWriter(workspace.output, kind, vocabulary=boundary.vocabulary) as writer:
+        for batch in batches:
+            writer.add(batch)
+            workspace.progress(writer.rows, total)
+        writer.finish(tokenizer=boundary.identity(), source_bytes=source_bytes)
     return open_table(workspace.output, kind=kind, source_bytes=source_bytes)
 
 

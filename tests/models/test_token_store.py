@@ -121,6 +121,19 @@ def test_numpy_reads_every_column(boundary: Boundary, tmp_path: Path) -> None:
     assert np.isnan(np.load(folder / "margins.npy")).tolist() == [True, False, True]
 
 
+def test_a_failure_while_writing_leaves_closed_files_and_no_table(
+    boundary: Boundary, tmp_path: Path
+) -> None:
+    """An open file would be a warning at its end, and a warning is an error here."""
+    with (
+        pytest.raises(ValueError, match="every row needs"),
+        StoreWriter(tmp_path, "pairs", vocabulary=boundary.vocabulary) as writer,
+    ):
+        writer.add(Batch(["a"], [[[1], [2]]], [None]))
+    with pytest.raises(StageError, match="its files cannot be read"):
+        opened(tmp_path)
+
+
 def test_rows_are_cut_and_put_together_without_being_read(boundary: Boundary) -> None:
     table = pair_table(boundary, PAIRS)
     chosen, rejected = (table.rows(side, np.arange(3)) for side in ("chosen", "rejected"))
