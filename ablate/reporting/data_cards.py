@@ -358,8 +358,8 @@ def _covered(found: list[_Common]) -> Iterator[str]:
             cells.setdefault(key, []).append(common.cell)
     for (policy, reward, share), names in cells.items():
         yield (
-            f"{share:.0%} of the prompts of {policy} are in {reward}, the reward model's data, too: "
-            f"its scores of {_cells(tuple(names))} are those of prompts that it knows."
+            f"{share:.0%} of the prompts of {policy} are in {reward}, the reward model's data, too:"
+            f" its scores of {_cells(tuple(names))} are those of prompts that it knows."
         )
 
 
