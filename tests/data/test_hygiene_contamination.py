@@ -133,6 +133,23 @@ def test_what_two_neighbouring_texts_hold_together_is_in_neither() -> None:
     assert index([item]).matches(texts) == []
 
 
+def test_a_text_that_lacks_the_beginning_of_an_item_does_not_borrow_it() -> None:
+    # The rarest 8-gram of each item is its last, so the search goes back from it.
+    frame = "one two three four five six seven eight nine"
+    made = index([f"{frame} red", f"{frame} blue"])
+    texts = ["and one two", "three four five six seven eight nine red"]
+
+    assert found(made.matches(texts)) == {(1, 0, "ngram")}
+    assert found(made.matches([" ".join(texts)])) >= {(0, 0, "exact")}
+
+
+def test_equal_parts_in_several_texts_have_equal_shares() -> None:
+    item = [f"w{n}" for n in range(40)]
+    part = " ".join(item[5:30])
+
+    assert [m.share for m in index([" ".join(item)]).matches([part] * 3)] == [25 / 40] * 3
+
+
 def test_the_frame_that_many_items_share_identifies_none_of_them() -> None:
     draw = random.Random(2)
     frame = " ".join(f"frame{n}" for n in range(30))

@@ -72,7 +72,7 @@ def test_a_conversation_is_one_prompt() -> None:
 
 
 def test_a_system_prompt_is_no_part_of_an_item() -> None:
-    system = {"role": "system", "content": "You are a very helpful assistant who always answers"}
+    system = {"role": "system", "content": "You are helpful and honest. " * 9}
     documents = [Document("q", (system, *user(QUESTION)), "any")]
 
     made = Suites({"s": documents})

@@ -11,7 +11,7 @@ from ablate.data.hygiene.harmless import harmless, markdown
     ("text", "shown"),
     [
         ("plain", "plain"),
-        ("two\n\n lines\there", "two lines here"),
+        ("two\n\n lines\there\u2028now", "two lines here now"),
         ("\x1b[2Jgone", "<U+001B>[2Jgone"),
         ("a\u202eb\u2066c", "a<U+202E>b<U+2066>c"),
         ("bell\x07 and \x9b31m", "bell<U+0007> and <U+009B>31m"),

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from ablate.data.hygiene.lookup import Lists, Table
-from ablate.data.hygiene.words import Hashes, Positions, Words, mixed, prefix_sums, runs
+from ablate.data.hygiene.words import Hashes, Positions, Words, prefix_sums, runs
 
 Shares = np.ndarray[tuple[int], np.dtype[np.float64]]
 _MOST_AT_ONCE = 1 << 21
@@ -46,10 +46,8 @@ class Sequences:
         return positions[kept], keys[kept]
 
     def whole(self) -> Hashes:
-        """Return the hash of all words of each text; it tells apart different lengths too."""
-        starts = self.words.starts
-        lengths = self.words.counts.astype(np.uint64)
-        return mixed(runs(self.prefix, starts[:-1], starts[1:]) ^ mixed(lengths))
+        """Return the hash of all words of each text."""
+        return runs(self.prefix, self.words.starts[:-1], self.words.starts[1:])
 
 
 class Entries:
@@ -71,7 +69,7 @@ class Entries:
         """Where the entry's words begin among all items' words."""
         self.lengths = items.words.counts[chosen]
         """In words."""
-        self.runs = runs(items.prefix, self.begins, self.begins + self.lengths)
+        self.runs = keys
         """Hash of all words, as one run."""
 
 

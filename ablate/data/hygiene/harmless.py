@@ -39,9 +39,8 @@ def harmless(text: str, limit: int, *, characters: int | None = None) -> str:
 
 
 def _visible(character: str) -> str:
-    category = unicodedata.category(character)
-    # Cc controls, Cf format (bidirectional overrides among them), Cs, Co, Cn; Zl and Zp end lines.
-    if category[0] == "C" or category in ("Zl", "Zp"):
+    # Cc controls, Cf format (bidirectional overrides among them), Cs, Co, Cn.
+    if unicodedata.category(character)[0] == "C":
         return f"<U+{ord(character):04X}>"
     return character
 

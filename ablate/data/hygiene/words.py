@@ -158,10 +158,7 @@ def prefix_sums(values: Hashes) -> Hashes:
 
 
 def runs(prefix: Hashes, starts: Positions, ends: Positions) -> Hashes:
-    """Return the hashes of runs of a sequence from its prefix sums: equal runs, equal hashes.
-
-    A run without its length says little: compare only runs of one length.
-    """
+    """Return the hashes of runs of a sequence from its prefix sums: equal runs, equal hashes."""
     return (prefix[ends] - prefix[starts]) * _powers(_INVERSE, len(prefix))[starts]
 
 
