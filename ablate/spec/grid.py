@@ -115,6 +115,8 @@ def _merge(
             overrides.get("prompts"),
             "reward_model.dataset" in overrides,
             "sft" in overrides,
+            overrides.get("labels.generations"),
+            overrides.get("labels.reward"),
             scorers_of(overrides),
         )
         if shape not in used:

@@ -24,7 +24,8 @@ def uses(overrides: Mapping[str, object], path: str) -> bool:
     trained = [name for name in links(str(algorithm)) if name in ALGORITHMS]
     scorers = scorers_of(overrides)
     if section == "labels":
-        return any(ALGORITHMS[link].reads_pairs for link in trained)
+        reads = any(ALGORITHMS[link].reads_pairs for link in trained)
+        return reads and _labels_use(overrides, name)
     if section in ("dataset", "preferences"):
         return section == "preferences" or _reads_dataset(overrides, trained, scorers)
     if section == "prompts":
@@ -39,6 +40,15 @@ def uses(overrides: Mapping[str, object], path: str) -> bool:
     if section in ALGORITHMS:
         return section in trained or (section == "dpo" and IMPLICIT in scorers)
     return True
+
+
+def _labels_use(overrides: Mapping[str, object], name: str) -> bool:
+    """Return whether a field of ``labels`` changes what a cell that reads pairs reads."""
+    sampled = overrides.get("labels.generations") == "on_policy"
+    if name in ("samples_per_prompt", "max_new_tokens", "missing_eos", "missing_eos_score"):
+        return sampled
+    made = sampled or overrides.get("labels.reward", OWN_LABELS) != OWN_LABELS
+    return made or name in ("", "reward", "generations")
 
 
 def scorers_of(overrides: Mapping[str, object]) -> frozenset[str | None]:

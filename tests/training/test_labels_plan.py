@@ -113,3 +113,17 @@ def test_where_only_some_algorithms_read_pairs_the_others_have_one_cell() -> Non
 def test_one_sample_is_no_pair() -> None:
     text = HEAD + "cells:\n  a: {algorithm: dpo, labels.samples_per_prompt: 1}\n"
     assert "labels.samples_per_prompt: 1 is out of range; it must be at least 2." in message(text)
+
+
+def test_fields_of_labels_that_nothing_reads_are_no_factor() -> None:
+    """How samples are drawn matters on policy alone, and nothing does where labels are kept."""
+    grid = "grid: {labels.reward: [dataset, gold], labels.temperature: [0.5, 1.0]}\n"
+    base = "study: s\nbase: {model: tiny-instruct, dataset: ai-fine, algorithm: dpo}\n"
+    names = [cell.name for cell in expand(study_from_text(base + grid))]
+    assert names == [
+        "reward=dataset", "reward=gold, temperature=0.5", "reward=gold, temperature=1.0"
+    ]  # fmt: skip
+    base = base.replace("algorithm: dpo", "algorithm: dpo, labels.reward: gold")
+    grid = "labels.generations: [off_policy, on_policy], labels.samples_per_prompt: [2, 4]"
+    names = [cell.name for cell in expand(study_from_text(f"{base}grid: {{{grid}}}\n"))]
+    assert len(names) == 3 and names[0] == "generations=off_policy"
