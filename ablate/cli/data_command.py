@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ STUDY_ENDINGS = (".yaml", ".yml")
 
 def run(args: argparse.Namespace) -> int:
     """Print the list of data sets, or what is to be known about some."""
+    # A hub that cannot be reached is said once, at the end, and not at each of five attempts.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     study = load_study(Path(args.study), ()) if args.study else None
     names = list(args.sets) or list(study.files.datasets if study is not None else ())
     if not names:

@@ -80,6 +80,7 @@ class Names(DataMaker):
             if not is_dataset_location(name):
                 raise StudyError(self._unknown(name))
         if self._given:
+            _check_read(name, self._given)
             self._definitions[name] = _with(self._definitions.get(name), name, self._given)
         definition = self._definitions.get(name)
         self._look_up(name, definition)
@@ -121,7 +122,19 @@ class Names(DataMaker):
         known = [*registry_names(), *self._definitions]
         return (
             f"data set {name!r}: no name of the registry or of the study, no file or folder here, "
-            f"and no hub id (owner/name@commit).{nearest(name, known)} The names: ablate data."
+            f"and no hub id (owner/name@commit, of 40 digits).{nearest(name, known)} "
+            "The names: ablate data."
+        )
+
+
+def _check_read(name: str, given: Mapping[str, object]) -> None:
+    """Refuse to rename columns of what is made and not read."""
+    asked = [f"--{field}" for field in ("columns", "layout", "split", "subset") if field in given]
+    entry = data_entry(name)
+    if asked and entry is not None and entry.world is not None:
+        raise StudyError(
+            f"data set {name!r}: it is generated and not read, so {' and '.join(asked)} cannot be "
+            "set. Leave that out, or name a file."
         )
 
 
