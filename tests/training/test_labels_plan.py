@@ -127,3 +127,15 @@ def test_fields_of_labels_that_nothing_reads_are_no_factor() -> None:
     grid = "labels.generations: [off_policy, on_policy], labels.samples_per_prompt: [2, 4]"
     names = [cell.name for cell in expand(study_from_text(f"{base}grid: {{{grid}}}\n"))]
     assert len(names) == 3 and names[0] == "generations=off_policy"
+
+
+def test_the_study_of_the_page_is_planned(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    block = page.split("<!-- file: generations.yaml -->\n```yaml\n")[1].split("```")[0]
+    (tmp_path / "generations.yaml").write_text(block, encoding="utf-8")
+    cells = jobs_of(tmp_path / "generations.yaml")
+    made = {name: "labels" in jobs for name, jobs in cells.items()}
+    assert made == {
+        "sft": False, "own labels": False, "relabelled": True, "on policy": True,
+        "gold labels": True,
+    }  # fmt: skip

@@ -293,3 +293,23 @@ def test_nothing_left_is_an_error_that_says_what_was_dropped(toy: Toy, tmp_path:
 def test_labels_of_the_data_set_itself_are_no_stage(toy: Toy) -> None:
     with pytest.raises(ValueError, match="need no stage"):
         toy.run("labels", config_of(reward="dataset"))
+
+
+@pytest.mark.parametrize(
+    ("reward", "roles", "calls"),
+    [
+        ("judge", {"judge": "sft"}, 96),
+        ("implicit", {"implicit": "sft", "implicit_reference": "model"}, 96),
+        # Two members, each of which scores every reply.
+        ("reward_model", {"reward_model_1": "reward_model"}, 192),
+    ],
+)
+def test_whatever_scores_replies_can_label(
+    toy: Toy, reward: str, roles: dict[str, str], calls: int
+) -> None:
+    given = {role: toy.artifacts[name] for role, name in roles.items()}
+    done = toy.run("labels", config_of(reward=reward), **given)
+    assert done.counts["reward_calls"] == calls
+    found = summary(done)
+    assert found["kept"] + found["flipped"] + found["ties"] == 48
+    assert all((p.margin or 0.0) >= 0.0 for p in read_pairs(done.output))
