@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ STUDY_ENDINGS = (".yaml", ".yml")
 def run(args: argparse.Namespace) -> int:
     """Print the list of data sets, or what is to be known about some."""
     # A hub that cannot be reached is said once, at the end, and not at each of five attempts.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     study = load_study(Path(args.study), ()) if args.study else None
     names = list(args.sets) or list(study.files.datasets if study is not None else ())
     if not names:
