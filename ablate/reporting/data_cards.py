@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.data.artifacts import CARD, DROPPED, read_items
+from ablate.data.artifacts import CARD, DROPPED, SUMMARY, read_items
 from ablate.data.contamination import RESULT
 from ablate.data.hygiene.card import Card, Spread
 from ablate.data.hygiene.checks import SAME_PROMPTS
@@ -189,6 +189,8 @@ def _card(one: DataSet, number: int) -> DataCard:
         facts.append(("left out", _left_out(faulty, one.folder / DROPPED)))
     if card.filters:
         facts.append(("filters", _steps(card)))
+    if one.stage == "labels":
+        facts.append(("labels", _labels(_read(one.folder / SUMMARY, json.loads))))
     good = [check.name for check in card.checks if check.status == "ok"]
     if good:
         facts.append(("checks that found nothing", ", ".join(good)))
@@ -198,6 +200,21 @@ def _card(one: DataSet, number: int) -> DataCard:
     )
     tables = tuple(filter(None, (_lengths(card, number), _checks(card, number))))
     return DataCard(_title(one), tuple(facts), tables, example)
+
+
+def _labels(summary: Mapping[str, Any]) -> str:
+    """Return how far the new labels are from the data set's own, and how likely the replies are."""
+    said = f"{summary['flipped']:,} of {summary['pairs']:,} turned round, {summary['ties']:,} ties"
+    known = [
+        f"{side} {summary[key]:.2f}"
+        for side, key in (
+            ("chosen", "logp_per_token_chosen"),
+            ("rejected", "logp_per_token_rejected"),
+        )
+        if summary.get(key) is not None
+    ]
+    likely = f"; nats per token under the starting policy: {', '.join(known)}" if known else ""
+    return said + likely
 
 
 def _left_out(faulty: Mapping[str, int], path: Path) -> str:

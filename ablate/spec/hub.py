@@ -80,9 +80,10 @@ def moving(name: str, *, kind: HubKind = "model") -> str | None:
     hub_id, at, revision = name.partition("@")
     if not at or not re.fullmatch(NAME, hub_id) or re.fullmatch(COMMIT, revision):
         return None
+    found = how_to_find(hub_id, revision or "main", kind=kind)
     return (
         f"{name!r} names no commit: {revision!r} may be a branch or a tag, and what those hold "
-        f"changes; 40 hexadecimal digits are needed ({how_to_find(hub_id, revision or 'main', kind=kind)})."
+        f"changes; 40 hexadecimal digits are needed ({found})."
     )
 
 

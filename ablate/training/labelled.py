@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ablate.data.artifacts import DROPPED, ItemWriter
+from ablate.data.artifacts import CARD, DROPPED, ItemWriter
+from ablate.data.hygiene.card import CardBuilder
 from ablate.data.records import Dropped, Judged, Pair
 from ablate.data.shaping.items import row_number
 from ablate.data.shaping.ledger import Ledger
@@ -113,13 +114,17 @@ def write_labelled(
     """
     config = workspace.config
     assert isinstance(config, LabelsConfig)
+    card = CardBuilder(f"{config.generations} pairs labelled by {config.reward}")
     with Ledger(workspace.output / DROPPED) as ledger, ItemWriter(workspace.output) as writer:
         for pair, compared in rows:
             if compared.dropped:
                 row = Dropped(row_number(Judged(pair)), compared.dropped)
                 ledger.drop(row, pair.source)
             else:
-                writer.add(Judged(_labelled(pair, compared)))
+                item = Judged(_labelled(pair, compared))
+                writer.add(item)
+                card.add(item)
+                ledger.read[pair.source] += 1
     dropped = dict(sorted(ledger.dropped.items()))
     if not tally.pairs:
         raise StageError(
@@ -127,6 +132,7 @@ def write_labelled(
             f" reward {config.reward!r}.",
             kind="bad_data",
         )
+    (workspace.output / CARD).write_text(card.card(ledger=ledger).to_json(), encoding="utf-8")
     # Where the scorer sees no difference, the data set's own label was spent.
     workspace.count(preferences=tally.ties)
     cut = {"rejected_cut": tally.rejected_cut} if config.generations == "on_policy" else {}
