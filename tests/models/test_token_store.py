@@ -152,7 +152,7 @@ def test_a_table_of_no_rows_is_a_table(boundary: Boundary, tmp_path: Path) -> No
 
 
 def test_many_looks_at_a_mapped_table_read_the_same(boundary: Boundary, tmp_path: Path) -> None:
-    """Pages are let go every 2,048 segments; 1,500 rows of two segments pass that once."""
+    """Pages are let go every 512 segments; 1,500 rows of two segments pass that five times."""
     pairs = [Pair(str(i), user(f"w{i % 57}"), f"w{i % 56}", "w1") for i in range(1500)]
     table = opened(written(boundary, tmp_path / "t", pairs))
     assert list(table.rows("chosen", np.arange(1500))) == [
