@@ -13,7 +13,7 @@ from ablate.cli.data_list import fitted
 from ablate.cli.data_text import width, wrapped
 from ablate.cli.opening import OpenStudy
 from ablate.cli.output import bold, size
-from ablate.data.artifacts import CARD, read_items
+from ablate.data.artifacts import CARD, SUMMARY, read_items
 from ablate.data.contamination import RESULT, contamination_record
 from ablate.data.hygiene.card import Card, CardBuilder
 from ablate.data.hygiene.checks import CONTAMINATED, overlap_check
@@ -126,8 +126,22 @@ def planned_data(opened: OpenStudy, store: Store, *, read_all: bool) -> PlannedD
         for (left, right), cells in pairs.items()
         if left in found and right in found and _texts(found[left]) and _texts(found[right])
     ]
-    notes = list(judge_notes(judged(opened.plan.cells, definitions)))
+    notes = [*_template_notes(opened.plan, store)]
+    notes += list(judge_notes(judged(opened.plan.cells, definitions)))
     return PlannedData(list(found.values()), overlaps, notes)
+
+
+def _template_notes(plan: Plan, store: Store) -> Iterator[str]:
+    """Yield what the token artifacts of a store found wrong with chat templates, each once."""
+    said: dict[str, None] = {}
+    for job in plan.jobs:
+        if job.stage == "tokens" and store.has(job.stage, job.fingerprint):
+            path = store.artifact(job.stage, job.fingerprint) / SUMMARY
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            for check in summary.get("checks", ()):
+                if check["status"] in ("warn", "fail"):
+                    said[f"chat template, {check['name']}: {harmless(check['found'], 200)}"] = None
+    yield from said
 
 
 def _texts(one: PlannedSet) -> list[str]:

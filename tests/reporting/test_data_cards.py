@@ -149,6 +149,19 @@ def test_a_failed_check_is_a_warning(study, tmp_path):
     assert said == "set (preferences) failed broken characters: see its data card."
 
 
+def test_checks_of_the_template_are_shown_once_and_failures_are_warnings(study, tmp_path):
+    folders = {"preferences": artifact(tmp_path / "data", pairs("a"), "preferences")}
+    fine = {"name": "template", "status": "ok", "found": "SHA-256 abc", "value": None}
+    wrong = {"name": "beginning token", "status": "fail", "found": "twice", "value": 2.0}
+    for n in range(2):
+        builders.write_json(tmp_path / f"tokens_{n}" / "summary.json", {"checks": [fine, wrong]})
+        folders[f"tokens_{n}"] = tmp_path / f"tokens_{n}"
+    found = data_report(with_data(study, folders))
+    table = next(table for table in found.tables if table.name == "templates")
+    assert [row[0].text for row in table.rows] == ["template", "beginning token"]
+    assert found.warnings == ("The chat template failed beginning token: twice",)
+
+
 def test_prompts_that_reward_model_and_policy_share_are_counted(study, tmp_path):
     """Of the policy's four prompts one is the reward model's as well."""
     shared = "what is the name of the river that runs through this town"
