@@ -62,12 +62,17 @@ class DataMaker(Maker):
     ) -> S:
         """Return a configuration whose fields of shaping are those of the named data set.
 
-        ``named`` is the name and the path that gives it.
+        ``named`` is the name and the path that gives it. A preset's number of examples is how many
+        rows a generated set has; it says nothing of a file, nor of what filters or a cap leave.
         """
         values, found = self._origin(*named)
         section = SECTION_OF[cls]
         config = self._make(cls, context, section, (*values, *items), **found, **extra)
         resolved = self._resolved(config, named[1])
+        entry = data_entry(str(found["dataset"]))
+        made = entry is not None and entry.world is not None and config.is_plain
+        if not made and "examples" not in {*extra, *(name for name, _ in items)}:
+            resolved["examples"] = None
         if not resolved:
             return config
         found |= {**extra, **resolved}
@@ -128,12 +133,15 @@ class DataMaker(Maker):
         }
         return item.model_copy(update=update)
 
-    def _prompt_set(self, config: OnlineConfig) -> dict[str, object]:
+    def _prompt_set(self, config: OnlineConfig, items: Items) -> dict[str, object]:
         """Return the fields about an online algorithm's prompt set that the loader fills in."""
         if config.prompts == OWN:
             return {}
         found, shaping = self._shaping(config.prompts, "prompts")
         fields = {"prompts": found["dataset"], "prompts_shaping": shaping}
+        whole = shaping is not None or "content" in found
+        if whole and all(name != "prompts_examples" for name, _ in items):
+            fields["prompts_examples"] = None  # A preset's is the size of a generated set.
         if "content" in found:
             fields |= {"prompts_content": found["content"], "prompts_location": found["location"]}
         return fields

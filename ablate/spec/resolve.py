@@ -274,7 +274,7 @@ class Resolver(DataMaker):
         check_training(config, algorithm, self._width(context, model))
         extra = self._commanded(config, algorithm)
         if isinstance(config, OnlineConfig):
-            extra |= self._prompt_set(config)
+            extra |= self._prompt_set(config, items)
         if isinstance(config, ScoredConfig) and config.reward in reward_functions():
             extra["reward_origin"] = reward_functions()[config.reward].origin
         if isinstance(config, D2poConfig):

@@ -162,3 +162,16 @@ def test_replies_on_policy_need_new_labels() -> None:
     )
     with pytest.raises(StudyError, match="Set reward_model, implicit, judge or a reward function"):
         plan_study(study_from_text(text))
+
+
+def test_a_presets_number_of_examples_is_of_generated_sets_as_they_are(folder: Path) -> None:
+    text = (
+        f"datasets:\n  mine: {MINE}}}\n  some: {{dataset: ai-fine, cap: 4}}\n"
+        "grid: {dataset: [mine, some, ai-fine]}\n"
+    )
+    found = data_of(planned(text, folder))
+    assert {name: config.examples for name, config in found.items()} == {
+        "mine": None,
+        "some": None,
+        "ai-fine": 2500,
+    }
