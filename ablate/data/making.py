@@ -105,9 +105,15 @@ def _source(origin: Origin, wish: Wish, *, whole: bool, ledger: Ledger) -> Sourc
 def loaded(
     origin: Origin, wish: Wish, shaping: Shaping | None = None
 ) -> tuple[list[Item], Counter[str]]:
-    """Return all rows that are kept of a data set, and how many were left out, by reason."""
+    """Return all rows that are kept of a data set, and how many were left out, by reason.
+
+    A shaping says how the origin is read as well: its layout, columns, slice and split.
+    """
+    kept = shaping or Shaping()
+    if shaping is not None:
+        said = Origin.model_fields.keys() & Shaping.model_fields.keys()
+        origin = origin.model_copy(update={name: getattr(shaping, name) for name in said})
     with TemporaryDirectory() as scratch, Ledger() as ledger:
-        kept = shaping or Shaping()
         items = list(made_items(origin, kept, wish, ledger=ledger, scratch=Path(scratch)))
     return items, ledger.dropped
 

@@ -22,7 +22,9 @@ def prompts_of(inputs: Mapping[str, Path], config: OnlineConfig | SamplesConfig)
     """
     if ROLE in inputs:
         return list(read_records(inputs[ROLE], PROMPTS))
-    origin = local_origin(config.prompts, config.prompts_location)
+    origin = Origin(
+        dataset=config.prompts, content=config.prompts_content, location=config.prompts_location
+    )
     wish = Wish("prompts", config.seed, config.prompts_examples)
     return _made(origin, wish, config.prompts_shaping)
 

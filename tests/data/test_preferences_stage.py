@@ -9,7 +9,7 @@ from ablate.data.preferences import load_evaluation_pairs, load_pairs, read_pair
 from ablate.data.sampling import subsample
 from ablate.errors import StageError
 from ablate.spec.config import Config
-from ablate.spec.shaping import Origin
+from ablate.spec.shaping import Origin, Shaping
 from ablate.spec.stages import PreferencesConfig, ReferenceConfig
 from ablate.store.workspace import Workspace
 
@@ -104,6 +104,22 @@ def test_evaluation_pairs_of_a_file_are_at_most_all_of_it(tmp_path: Path) -> Non
     path = str(rows_file(tmp_path, 5))
     found = load_evaluation_pairs(Origin(dataset="mine", location=path), examples=600, seed=0)
     assert {kind: len(pairs) for kind, pairs in found.items()} == {"ordinary": 5}
+
+
+def test_evaluation_pairs_are_read_as_the_study_says(tmp_path: Path) -> None:
+    """Of ten rows in the test split five are of part b; the train split has none to give."""
+    for split, word in (("train", "leak"), ("test", "held out")):
+        lines = (
+            json.dumps({"q": f"{word} {n}", "good": "a", "bad": "b", "part": "ab"[n % 2]}) + "\n"
+            for n in range(10)
+        )
+        (tmp_path / f"{split}.jsonl").write_text("".join(lines))
+    columns = {"prompt": "q", "chosen": "good", "rejected": "bad"}
+    shaping = Shaping(columns=columns, where={"part": ["b"]}, split="test")
+    origin = Origin(dataset="mine", location=str(tmp_path))
+    found = load_evaluation_pairs(origin, examples=600, seed=0, shaping=shaping)
+    prompts = [pair.prompt[0]["content"] for pair in found["ordinary"]]
+    assert prompts == [f"held out {n}" for n in (1, 3, 5, 7, 9)]
 
 
 def test_bad_rows_are_left_out_where_the_study_says_so(tmp_path: Path) -> None:
