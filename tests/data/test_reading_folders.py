@@ -174,6 +174,21 @@ def test_a_snapshot_of_the_hubs_cache_links_to_its_blobs(tmp_path: Path) -> None
     assert rows_of(snapshot) == ROWS
 
 
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__pycache__"])
+def test_what_the_hash_of_a_folder_leaves_out_is_not_read(tmp_path: Path, hidden: str) -> None:
+    """Else a change of the rows would leave the fingerprint of what is made of them as it was."""
+    lines(tmp_path / "train.jsonl", ROWS[:2])
+    lines(tmp_path / hidden / "train-checkpoint.jsonl", ROWS)
+    (tmp_path / "data").symlink_to(tmp_path / hidden)
+    assert rows_of(tmp_path) == ROWS[:2]
+    readme = "---\nconfigs:\n- {config_name: default, data_files: '%s'}\n---\n"
+    (tmp_path / "README.md").write_text(readme % "**/*.jsonl")
+    assert rows_of(tmp_path) == ROWS[:2]
+    (tmp_path / "README.md").write_text(readme % "data/*.jsonl")
+    with pytest.raises(StageError, match="is hidden, where no file is read"):
+        rows_of(tmp_path)
+
+
 def test_the_script_of_a_data_set_never_runs(tmp_path: Path) -> None:
     folder, marker = tmp_path / "mine", tmp_path / "marker"
     folder.mkdir()

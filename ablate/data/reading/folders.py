@@ -74,7 +74,7 @@ def _rows_below(folder: Path) -> Iterator[Path]:
     """Yield the files of rows below a folder, hidden ones and descriptions left out."""
     seen = 0
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and n != "__pycache__")
         seen += len(names)
         if seen > MOST_FILES:
             raise SurroundingsError(

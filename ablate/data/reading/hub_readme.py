@@ -76,7 +76,8 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
         raise _outside(folder, pattern)
     # Here ``**`` at the end stands for folders alone; on the hub for all that is below.
     below = f"{pattern}/*" if pattern.endswith("**") else pattern
-    found = sorted(path for path in folder.glob(below) if format_of(path))
+    matches = (path for path in folder.glob(below) if format_of(path))
+    found = sorted(path for path in matches if not _is_hidden(path.relative_to(folder)))
     if not found:
         raise bad_folder(folder / "README.md", f"{pattern!r:.80} matches no file of rows")
     return [inside(folder, path.relative_to(folder).as_posix()) for path in found]
@@ -92,7 +93,15 @@ def inside(folder: Path, name: str) -> Path:
     real = path.resolve()
     if not any(real.is_relative_to(allowed) for allowed in (root, *blobs)):
         raise _outside(folder, name)
+    place = path.parent.resolve()
+    if place.is_relative_to(root) and _is_hidden(place.relative_to(root) / path.name):
+        raise bad_folder(folder, f"{name!r:.80} is hidden, where no file is read")
     return path
+
+
+def _is_hidden(path: Path) -> bool:
+    """Return whether a file of a folder is none of its content, which the plan's hash covers."""
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 def described(path: Path) -> dict[str, Any]:
