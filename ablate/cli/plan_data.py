@@ -15,7 +15,7 @@ from ablate.cli.opening import OpenStudy
 from ablate.cli.output import bold, size
 from ablate.data.artifacts import CARD, SUMMARY, read_items
 from ablate.data.contamination import RESULT, contamination_record
-from ablate.data.hygiene.card import Card, CardBuilder
+from ablate.data.hygiene.card import Card, CardBuilder, faults
 from ablate.data.hygiene.checks import CONTAMINATED, overlap_check
 from ablate.data.hygiene.exposure import Exposure, Overlap, Suites, overlap
 from ablate.data.hygiene.harmless import harmless
@@ -314,7 +314,7 @@ def _row(one: PlannedSet) -> list[str]:
     if one.card is None:
         return [name, one.stage, "–", "–", "–"]
     steps = ", ".join(f"{s.step} {s.before:,} → {s.after:,}" for s in one.card.filters)
-    left_out = sum(n for reason, n in one.card.dropped.items() if not reason.startswith("filter:"))
+    left_out = sum(faults(one.card.dropped).values())
     return [name, one.stage, f"{one.card.rows:,}", f"{left_out:,}", steps or "–"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.data.artifacts import DROPPED, SUMMARY
-from ablate.data.hygiene.card import Card, Spread
+from ablate.data.hygiene.card import Card, Spread, faults
 from ablate.data.hygiene.harmless import harmless
 from ablate.data.inspection import named_drops
 from ablate.data.survey import row_list
@@ -108,7 +108,7 @@ def _overview(sets: list[DataSet]) -> Table:
         (
             Cell(title_of(one), sub=one.stage),
             count_cell(one.card.rows),
-            count_cell(sum(_faulty(one.card).values())),
+            count_cell(sum(faults(one.card.dropped).values())),
             Cell(_steps(one.card), wide=True),
             count_cell(sum(check.status == "fail" for check in one.card.checks)),
             count_cell(sum(check.status == "warn" for check in one.card.checks)),
@@ -121,7 +121,7 @@ def _overview(sets: list[DataSet]) -> Table:
     return Table("data", caption, columns, rows)
 
 
-def _faulty(card: Card) -> dict[str, int]:
+def _unfiltered(card: Card) -> dict[str, int]:
     return {k: n for k, n in card.dropped.items() if not k.startswith("filter:")}
 
 
@@ -135,8 +135,8 @@ def _card(one: DataSet, number: int) -> DataCard:
     for title, counts in (("sources", card.sources), ("holds", card.holds)):
         if said := _counts(counts):
             facts.append((title, said))
-    if faulty := _faulty(card):
-        facts.append(("left out", _left_out(faulty, one.folder / DROPPED)))
+    if unfiltered := _unfiltered(card):
+        facts.append(("left out", _left_out(unfiltered, one.folder / DROPPED)))
     if card.filters:
         facts.append(("filters", _steps(card)))
     if one.stage == "labels":
@@ -167,12 +167,12 @@ def _labels(summary: Mapping[str, Any]) -> str:
     return said + likely
 
 
-def _left_out(faulty: Mapping[str, int], path: Path) -> str:
+def _left_out(dropped: Mapping[str, int], path: Path) -> str:
     """Return counts by reason with the first rows, unless the artifact lists too many."""
     is_short = path.exists() and path.stat().st_size < MOST_LISTED_BYTES
     named = named_drops(path) if is_short else {}
     said = []
-    for reason, count in faulty.items():
+    for reason, count in dropped.items():
         rows = named.get(reason)
         known = f" ({row_list(rows)})" if rows is not None and any(rows.rows) else ""
         said.append(f"{harmless(reason, NAME)} {count:,}{known}")

@@ -92,7 +92,7 @@ def test_filters_are_tried_and_counted_before_and_after(capsys):
     (one,) = document(capsys, pairs(), "--filters", "duplicates,{length: {min: 9}}")["sets"]
     steps = [(s["step"], s["before"], s["after"]) for s in one["shaping"]["steps"]]
     # Rows 1, 2, 5 and 6 are usable, 5 repeats 1; no reply has nine words.
-    assert steps == [("duplicates", 4, 3), ("length", 3, 0)]
+    assert steps == [("duplicates", 4, 3), ("reply_length", 3, 0)]
     assert one["dropped"]["filter:duplicates"]["rows"] == [5]
 
 

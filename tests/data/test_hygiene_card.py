@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.data.hygiene.card import Card, CardBuilder, Spread
+from ablate.data.hygiene.card import Card, CardBuilder, Spread, faults
 from ablate.data.hygiene.card_page import card_markdown, card_text
 from ablate.data.hygiene.check import Check
 from ablate.data.records import (
@@ -174,3 +174,8 @@ def test_the_text_of_a_card_has_its_counts_lengths_and_checks() -> None:
     )
     assert "  N/A  label direction: no pair has two scores\n" in shown
     assert shown.rstrip().endswith("rejected: three")
+
+
+def test_rows_of_a_held_out_part_are_no_faults() -> None:
+    dropped = {"filter:duplicates": 2, "in_test_part": 3, "empty_chosen": 4}
+    assert faults(dropped) == {"empty_chosen": 4}

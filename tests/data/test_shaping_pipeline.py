@@ -55,15 +55,15 @@ def test_filters_work_in_order_and_every_row_left_out_is_named(tmp_path: Path) -
         found = run(tmp_path, ledger, [Source("a", items)], filters=filters, examples=1)
     assert found == subsample(["a-1", "a-4"], 1, seed=0, name="x")
     assert ledger.steps == [
-        Count("length", 4, 3),
+        Count("prompt_length", 4, 3),
         Count("duplicates", 3, 2),
         Count("examples", 2, 1),
     ]
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
-        {"row": 2, "source": "a", "reason": "filter:length"},
+        {"row": 2, "source": "a", "reason": "filter:prompt_length"},
         {"row": 3, "source": "a", "reason": "filter:duplicates"},
     ]
-    assert ledger.dropped == {"filter:length": 1, "filter:duplicates": 1}
+    assert ledger.dropped == {"filter:prompt_length": 1, "filter:duplicates": 1}
 
 
 def test_changed_rows_are_counted_and_go_on_changed(tmp_path: Path) -> None:

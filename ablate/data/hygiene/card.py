@@ -25,8 +25,9 @@ _EMPTY_ROW = 100
 _EXAMPLE_CHARACTERS = 4000
 """Kept of each text of the example."""
 _MOST_SOURCES = 1000
-FILTERED = "filter:"
-"""Reasons that begin so were wished for; the others are faults of the rows."""
+WISHED = ("filter:", "in_")
+"""Reasons that begin so were wished for: a filter, or rows of a held-out part. The others are
+faults of the rows."""
 OTHERS = "(others)"
 """Stands for names beyond the first thousand."""
 
@@ -151,8 +152,7 @@ class CardBuilder:
         self._flush()
         dropped = self._dropped if ledger is None else ledger.dropped
         usable = self._rows if ledger is None else ledger.read.total()
-        faulty = {reason: n for reason, n in dropped.items() if not reason.startswith(FILTERED)}
-        unusable = unusable_rows(faulty, usable, self._dropped_rows)
+        unusable = unusable_rows(faults(dropped), usable, self._dropped_rows)
         return Card(
             self._name,
             self._rows,
@@ -184,6 +184,11 @@ class CardBuilder:
             characters.append(len(text.text))
         for tally in self._tallies:
             tally.add(view)
+
+
+def faults(dropped: Mapping[str, int]) -> dict[str, int]:
+    """Return the rows left out for what they are, by reason."""
+    return {reason: n for reason, n in dropped.items() if not reason.startswith(WISHED)}
 
 
 def _count(counts: Counter[str], name: str, most: int) -> None:

@@ -15,7 +15,13 @@ from ablate.data.shaping.ledger import Count, Ledger
 from ablate.data.shaping.select import Wanted, chosen
 from ablate.data.shaping.spool import Row, Spool
 from ablate.data.shaping.unique import without_near_duplicates
-from ablate.spec.shaping import ContaminationFilter, NearDuplicateFilter, Shaping
+from ablate.spec.shaping import (
+    ContaminationFilter,
+    Filter,
+    LengthFilter,
+    NearDuplicateFilter,
+    Shaping,
+)
 
 
 class Suites(Protocol):
@@ -60,7 +66,7 @@ def shaped(
         raise ValueError(f"{len(sources)} sources for {len(shaping.mix)} parts of a mixture")
     rows = _opened(sources, ledger)
     for place, config in enumerate(shaping.filters):
-        count = ledger.step(config.kind)
+        count = ledger.step(step_name(config))
         if isinstance(config, NearDuplicateFilter):
             folder = scratch / f"filter-{place}"
             rows = without_near_duplicates(rows, config, count=count, ledger=ledger, folder=folder)
@@ -78,6 +84,11 @@ def shaped(
             spool.add(source, item)
         kept = chosen(spool.sizes(len(sources)), shaping, wanted, ledger)
         yield from (item for _, item in spool.rows(kept.tolist()))
+
+
+def step_name(config: Filter) -> str:
+    """Return what a filter is called in counts: its kind, and what it measures."""
+    return f"{config.of}_length" if isinstance(config, LengthFilter) else config.kind
 
 
 def _opened(sources: Sequence[Source], ledger: Ledger) -> Iterator[Row]:
