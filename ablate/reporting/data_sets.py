@@ -41,6 +41,7 @@ def data_sets(study: StudyRecord) -> dict[str, DataSet]:
     """Return the data sets by fingerprint; of those that differ in the seed alone the first."""
     found: dict[str, DataSet] = {}
     kept: dict[str, str] = {}
+    firsts: dict[str, str] = {}
     cells: dict[str, list[str]] = {}
     for run in study.runs:
         for role in _data_roles(run):
@@ -50,9 +51,7 @@ def data_sets(study: StudyRecord) -> dict[str, DataSet]:
                 continue
             if fingerprint not in kept:
                 one = _set(study, fingerprint, folder)
-                same = json.dumps([one.stage, {**one.config, "seed": 0}], sort_keys=True)
-                first = next((k for k, other in found.items() if _same(other) == same), fingerprint)
-                kept[fingerprint] = first
+                kept[fingerprint] = first = firsts.setdefault(_kind_of(one, run), fingerprint)
                 found.setdefault(first, one)
             named = cells.setdefault(kept[fingerprint], [])
             if run.cell not in named:
@@ -60,8 +59,14 @@ def data_sets(study: StudyRecord) -> dict[str, DataSet]:
     return {key: DataSet(**{**vars(one), "cells": tuple(cells[key])}) for key, one in found.items()}
 
 
-def _same(one: DataSet) -> str:
-    return json.dumps([one.stage, {**one.config, "seed": 0}], sort_keys=True)
+def _kind_of(one: DataSet, run: RunRecord) -> str:
+    """Return what data sets have in common that differ in their seed alone.
+
+    What labels are made of is in no field of theirs: the data set and the reward are inputs. So
+    only those of one cell are taken together.
+    """
+    cell = run.cell if one.stage == "labels" else ""
+    return json.dumps([one.stage, {**one.config, "seed": 0}, cell], sort_keys=True)
 
 
 def _data_roles(run: RunRecord) -> list[str]:

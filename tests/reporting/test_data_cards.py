@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.data.artifacts import CARD, DROPPED, ItemWriter
+from ablate.data.artifacts import CARD, DROPPED, SUMMARY, ItemWriter
 from ablate.data.contamination import RESULT, contamination_record
 from ablate.data.hygiene.card import CardBuilder
 from ablate.data.hygiene.exposure import Exposure, Finding
@@ -100,6 +100,21 @@ def test_what_differs_in_its_seed_alone_has_one_card(study, tmp_path):
         for n in range(3)
     }
     assert len(data_report(with_data(study, folders)).cards) == 1
+
+
+def test_labels_of_different_data_have_a_card_each(study, tmp_path):
+    """Two cells label two data sets by the same fields; the seeds of a cell are one card."""
+    runs = []
+    for number, run in enumerate(study.runs):
+        for seed in (0, 1):
+            place = tmp_path / f"{number}-{seed}"
+            folder = artifact(place, pairs(*"ab"[: number + 1]), "labels", seed=seed)
+            (folder / SUMMARY).write_text('{"flipped": 0, "pairs": 1, "ties": 0}')
+            key = {"labels": f"key-{number}-{seed}"}
+            runs.append(replace(run, seed=seed, artifacts={"labels": folder}, fingerprints=key))
+    report = data_report(replace(study, runs=tuple(runs)))
+    assert [dict(card.facts)["rows"] for card in report.cards] == ["1", "2"]
+    assert [row[-1].text for row in report.tables[0].rows] == ["SFT", "PPO"]
 
 
 def test_contamination_is_a_table_and_a_warning(study, tmp_path):
