@@ -74,8 +74,10 @@ def made_items(
     ``origin`` is the one data set; where ``shaping`` is a mixture its name alone counts. What is
     left out is in the ledger once the last row was asked for.
     """
+    # What a mixture says of bad rows holds for all of its parts.
+    skip = {"bad_rows": "skip"} if shaping.bad_rows == "skip" else {}
     sources = [
-        _source(part, wish, whole=shaping.is_plain, ledger=ledger)
+        _source(part.model_copy(update=skip), wish, whole=shaping.is_plain, ledger=ledger)
         for part in (shaping.mix or (origin,))
     ]
     # A generated set has exactly the rows that are asked for.

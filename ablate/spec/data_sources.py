@@ -14,12 +14,14 @@ from ablate.spec.registry import DatasetEntry, PromptsEntry, registry
 from ablate.spec.rewards import reward_functions
 from ablate.spec.rules import check_replies
 from ablate.spec.sections import Items
-from ablate.spec.shaping import ContaminationFilter, MixPart, Shaping
+from ablate.spec.shaping import ContaminationFilter, MixPart, Origin, Shaping
 from ablate.spec.stages import RewardEvaluationConfig, SftConfig
 
 S = TypeVar("S", bound=Shaping)
 OWN = "dataset"
 """The name that stands for the cell's own data set."""
+READING = ("layout", "columns", "where", "subset", "split")
+"""Fields that say how one file, folder or hub set is read."""
 SECTION_OF: dict[type[Shaping], str] = {PreferencesConfig: "preferences", SftConfig: "sft"}
 """Section of the study that a shaped stage's fields are in."""
 
@@ -68,6 +70,7 @@ class DataMaker(Maker):
         values, found = self._origin(*named)
         section = SECTION_OF[cls]
         config = self._make(cls, context, section, (*values, *items), **found, **extra)
+        check_reading(config, *named, made_of=str(found["dataset"]))
         resolved = self._resolved(config, named[1])
         entry = data_entry(str(found["dataset"]))
         made = entry is not None and entry.world is not None and config.is_plain
@@ -82,6 +85,7 @@ class DataMaker(Maker):
         """Return where a data set without a section of its own is, and what is kept of it."""
         values, found = self._origin(name, path)
         shaping = Shaping(**dict(cast(Any, values)), mix=found.pop("mix", ()))
+        check_reading(shaping, name, path, made_of=str(found["dataset"]))
         shaping = shaping.model_copy(update=self._resolved(shaping, path))
         return found, None if shaping.is_plain else cast(Shaping, self._shared(shaping))
 
@@ -118,7 +122,9 @@ class DataMaker(Maker):
         values, found = self._origin(part.dataset, path)
         given = {field: getattr(part, field) for field in part.model_fields_set}
         origin = {field: value for field, value in values if field in MixPart.model_fields}
-        return MixPart(**cast(Any, {**origin, **given, **found}))
+        made = MixPart(**cast(Any, {**origin, **given, **found}))
+        check_reading(made, part.dataset, path, made_of=made.dataset)
+        return made
 
     def _against(self, item: ContaminationFilter, path: str) -> ContaminationFilter:
         """Return a filter with the contents of the suites that it compares with."""
@@ -163,6 +169,21 @@ class DataMaker(Maker):
             return config
         origin = reward_functions()[config.reward].origin
         return self._make(LabelsConfig, context, "labels", items, reward_origin=origin)
+
+
+def check_reading(said: Shaping | Origin, name: str, path: str, *, made_of: str) -> None:
+    """Refuse fields about reading where nothing is read as a whole: they would do nothing."""
+    entry = data_entry(made_of)
+    is_mixture = isinstance(said, Shaping) and bool(said.mix)
+    if not is_mixture and (entry is None or entry.world is None):
+        return
+    defaults = Shaping.model_fields
+    given = [field for field in READING if getattr(said, field) != defaults[field].default]
+    if given:
+        what = "a mixture, whose parts are read" if is_mixture else "generated and not read"
+        advice = f"Say it of its parts, as mix: [{{dataset: ..., {given[0]}: ...}}]."
+        advice = advice if is_mixture else "Remove it."
+        raise UnresolvedError(path, f"{name!r} is {what}, so {given[0]} has no effect. {advice}")
 
 
 def registered(entry: DatasetEntry | PromptsEntry | None) -> dict[str, object]:

@@ -122,6 +122,20 @@ def test_evaluation_pairs_are_read_as_the_study_says(tmp_path: Path) -> None:
     assert prompts == [f"held out {n}" for n in (1, 3, 5, 7, 9)]
 
 
+def test_a_mixture_leaves_out_the_bad_rows_of_its_parts(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, 3)
+    path.write_text("{broken\n" + path.read_text())
+    part = {"dataset": "mine", "location": str(path)}
+    for bad_rows in ("refuse", "skip"):
+        config = PreferencesConfig(dataset="both", mix=[part], bad_rows=bad_rows)
+        job = workspace(tmp_path / bad_rows, config)
+        if bad_rows == "refuse":
+            with pytest.raises(StageError, match=r"rows\.jsonl:1: "):
+                run(job)
+    run(job)
+    assert [pair.id for pair in read_pairs(job.output)] == ["mine-2", "mine-3", "mine-4"]
+
+
 def test_bad_rows_are_left_out_where_the_study_says_so(tmp_path: Path) -> None:
     path = rows_file(tmp_path, 3)
     lines = path.read_text().splitlines(keepends=True)

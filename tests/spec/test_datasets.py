@@ -175,3 +175,18 @@ def test_a_presets_number_of_examples_is_of_generated_sets_as_they_are(folder: P
         "some": None,
         "ai-fine": 2500,
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ("{mix: {mine: 1, ai-fine: 1}, where: {kind: [x]}}", "a mixture.*so where has no effect"),
+        ("{dataset: ai-fine, split: test}", "generated and not read, so split has no effect"),
+        ("{mix: [{dataset: ai-fine, layout: hh}]}", "generated and not read, so layout has no"),
+    ],
+)
+def test_how_to_read_is_said_of_what_is_read(folder: Path, fields: str, reason: str) -> None:
+    """Else a slice that keeps every row would look like one that was taken."""
+    text = f"datasets:\n  mine: {MINE}}}\n  level: {fields}\ngrid: {{dataset: [level, ai-fine]}}\n"
+    with pytest.raises(StudyError, match=reason):
+        planned(text, folder)
