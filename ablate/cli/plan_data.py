@@ -20,7 +20,7 @@ from ablate.data.hygiene.checks import CONTAMINATED, overlap_check
 from ablate.data.hygiene.exposure import Exposure, Overlap, Suites, overlap
 from ablate.data.hygiene.harmless import harmless
 from ablate.data.hygiene.judges import judge_notes
-from ablate.data.making import DataConfig, Wish, made_items, origin_of
+from ablate.data.making import Wish, made_items, origin_of
 from ablate.data.shaping.items import Item, prompt_of
 from ablate.data.shaping.ledger import Ledger
 from ablate.data.sources import GENERATED
@@ -29,7 +29,7 @@ from ablate.errors import StageError, SurroundingsError
 from ablate.plan.build import Plan, Run
 from ablate.plan.data_notes import DATA_STAGES, cap_note, data_name, judged
 from ablate.plan.job import Job
-from ablate.spec.data import ContaminationConfig
+from ablate.spec.data import ContaminationConfig, DataConfig
 from ablate.store.layout import Store
 
 MOST_BYTES = 200_000_000

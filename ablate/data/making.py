@@ -21,10 +21,8 @@ from ablate.data.sources import GENERATED, generated_items, source_items, source
 from ablate.data.suite_index import suite_index
 from ablate.errors import StageError
 from ablate.spec.config import Config
-from ablate.spec.data import DemonstrationsConfig, PreferencesConfig, PromptsConfig
+from ablate.spec.data import DataConfig, PreferencesConfig, PromptsConfig
 from ablate.spec.shaping import Origin, Shaping
-
-DataConfig = PreferencesConfig | DemonstrationsConfig | PromptsConfig
 
 
 class Job(Protocol):

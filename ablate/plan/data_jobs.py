@@ -8,8 +8,8 @@ from ablate.plan.job import Job
 from ablate.spec.config import Config
 from ablate.spec.data import (
     ContaminationConfig,
+    DataConfig,
     DemonstrationsConfig,
-    PreferencesConfig,
     PromptsConfig,
     TokensConfig,
 )
@@ -109,7 +109,7 @@ class DataJobs:
 
 def _is_of_world(config: Config, world: str) -> bool:
     """Return whether all rows are generated in a world, whose splits share no prompt."""
-    assert isinstance(config, PreferencesConfig | DemonstrationsConfig | PromptsConfig)
+    assert isinstance(config, DataConfig)
     entries = [data_entry(name) for name in (p.dataset for p in config.mix or (config,))]
     return all(entry is not None and entry.world == world for entry in entries)
 

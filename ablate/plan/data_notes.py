@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ablate.plan.cells import Cell
-from ablate.spec.data import DemonstrationsConfig, PreferencesConfig, PromptsConfig
+from ablate.spec.data import DataConfig
 from ablate.spec.data_sources import data_entry
 from ablate.spec.datasets import DatasetDefinition
 from ablate.spec.online import JUDGE
@@ -16,8 +16,6 @@ from ablate.spec.usage import scorers_of
 
 DATA_STAGES = ("preferences", "demonstrations", "prompts")
 """Stages that make data sets from what lies somewhere."""
-
-DataConfig = PreferencesConfig | DemonstrationsConfig | PromptsConfig
 
 
 @dataclass(frozen=True)

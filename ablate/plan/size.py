@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.plan.job import Job
-from ablate.spec.data import DemonstrationsConfig, LabelsConfig, PromptsConfig
+from ablate.spec.data import DataConfig, DemonstrationsConfig, LabelsConfig, PromptsConfig
 from ablate.spec.offline import OfflineConfig
 from ablate.spec.online import OnlineConfig, PpoConfig, RejectionSamplingConfig, RoundsConfig
 from ablate.spec.stages import (
@@ -81,7 +81,7 @@ def _upstream_examples(job: Job) -> int:
     return UNKNOWN_EXAMPLES if data is None else _examples(data)
 
 
-def _examples(data: PreferencesConfig | DemonstrationsConfig | PromptsConfig) -> int:
+def _examples(data: DataConfig) -> int:
     return data.examples or data.cap or UNKNOWN_EXAMPLES
 
 

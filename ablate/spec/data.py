@@ -14,8 +14,8 @@ OWN_LABELS = "dataset"
 """Value of ``labels.reward`` that keeps what the data set's labellers said."""
 
 
-class PreferencesConfig(Shaping):
-    """A preference data set, converted, filtered and split: pairs of a prompt's two replies."""
+class DataConfig(Shaping):
+    """What every data set of a study is made from."""
 
     dataset: str
     """Registry name, a name under ``datasets``, a file, a folder or a hub id."""
@@ -23,43 +23,26 @@ class PreferencesConfig(Shaping):
     """Hash of the local file behind ``dataset``; None for generated data."""
     examples: PositiveInt | None = None
     """Seeded subsample of this size, so that data sets can be size-matched; None takes all."""
+    seed: NonNegativeInt = 0
+    """Seed of generation and subsampling."""
+    location: str = not_identity("")
+    """Where this machine has the file."""
+
+
+class PreferencesConfig(DataConfig):
+    """A preference data set, converted, filtered and split: pairs of a prompt's two replies."""
+
     replies: Annotated[int, Field(ge=2, le=9)] = added_later(2, neutral=2)
     """Replies to a prompt that the labeller of a generated world compares. More than 2 give
     rankings, ratings by attribute and margins beside the pairs; 9 as in arXiv:2203.02155."""
-    seed: NonNegativeInt = 0
-    """Seed of generation and subsampling."""
-    location: str = not_identity("")
-    """Where this machine has the file."""
 
 
-class DemonstrationsConfig(Shaping):
+class DemonstrationsConfig(DataConfig):
     """The demonstrations of an SFT stage, which says all of this itself."""
 
-    dataset: str
-    """Registry name, a name under ``datasets``, a file, a folder or a hub id."""
-    content: str | None = None
-    """Hash of the local file behind ``dataset``."""
-    examples: PositiveInt | None = None
-    """Seeded subsample of this size; None takes all."""
-    seed: NonNegativeInt = 0
-    """Seed of generation and subsampling."""
-    location: str = not_identity("")
-    """Where this machine has the file."""
 
-
-class PromptsConfig(Shaping):
+class PromptsConfig(DataConfig):
     """The prompts of a stage that samples, which says all of this itself."""
-
-    dataset: str
-    """Registry name, a name under ``datasets``, a file, a folder or a hub id."""
-    content: str | None = None
-    """Hash of the local file behind ``dataset``."""
-    examples: PositiveInt | None = None
-    """Seeded subsample of this size; None takes all."""
-    seed: NonNegativeInt = 0
-    """Seed of generation and subsampling."""
-    location: str = not_identity("")
-    """Where this machine has the file."""
 
 
 class TokensConfig(Config):
