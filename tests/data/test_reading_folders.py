@@ -174,6 +174,25 @@ def test_a_snapshot_of_the_hubs_cache_links_to_its_blobs(tmp_path: Path) -> None
     assert rows_of(snapshot) == ROWS
 
 
+def test_names_from_files_move_no_cursor(tmp_path: Path) -> None:
+    """ESC [ 2 J clears a terminal and U+202E turns what follows; an error spells them out."""
+    cursed = "\x1b[2J\u202e"
+    described = json.dumps({"splits": [cursed]})
+    readme = f"---\nconfigs:\n- config_name: {json.dumps(cursed)}\n- config_name: b\n---\n"
+    for name, text in (("dataset_dict.json", described), ("README.md", readme)):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(SurroundingsError, match=r"\\x1b\[2J\\u202e") as caught:
+            rows_of(tmp_path)
+        assert str(caught.value).isprintable()
+        (tmp_path / name).unlink()
+    field = pyarrow.field("a", pyarrow.map_(pyarrow.string(), pyarrow.struct({cursed: "int8"})))
+    strange = pyarrow.Table.from_pylist([], schema=pyarrow.schema([field]))
+    pyarrow.parquet.write_table(strange, tmp_path / "a.parquet")
+    with pytest.raises(StageError, match="has type map") as refused:
+        rows_of(tmp_path)
+    assert str(refused.value).isprintable()
+
+
 @pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__pycache__"])
 def test_what_the_hash_of_a_folder_leaves_out_is_not_read(tmp_path: Path, hidden: str) -> None:
     """Else a change of the rows would leave the fingerprint of what is made of them as it was."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ablate.data.reading.arrow_rows import BATCH, batch_rows
-from ablate.data.reading.limits import Bad, Limits, Row
+from ablate.data.reading.limits import Bad, Limits, Row, visible
 from ablate.errors import SurroundingsError
 
 
@@ -31,7 +31,7 @@ def hub_rows(name: str, *, subset: str | None, split: str, limits: Limits) -> It
             f"hf://datasets/{id_}", subset, split=split, revision=revision
         )
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        reason = " ".join(str(error).split())
+        reason = visible(" ".join(str(error).split()))
         raise SurroundingsError(
             f"data set {name!r} of the hub cannot be loaded ({type(error).__name__}: "
             f"{reason:.400}). Check name, revision, subset and split, or name a local copy."

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ablate.data.reading.files import format_of
+from ablate.data.reading.limits import visible
 from ablate.errors import StageError, SurroundingsError, nearest
 
 MOST_DESCRIBED = 1 << 22
@@ -37,7 +38,7 @@ def configured(folder: Path, subset: str | None, split: str) -> list[Path] | Non
         found = "none is named" if name is None else f"{name!r} is not one of them"
         raise SurroundingsError(
             f"{readme}: the configurations are {_few(named)}; {found}."
-            f"{nearest(name, named)} Set subset."
+            f"{visible(nearest(name, named))} Set subset."
         )
     if (data_files := named[name].get("data_files")) is None:
         return None
@@ -134,12 +135,12 @@ def _front_matter(readme: Path) -> Mapping[str, Any]:
 
 def bad_folder(path: Path, reason: str) -> StageError:
     """Return the error of a file that describes its folder wrongly."""
-    return StageError(f"{path}: {reason}. Correct the file.", kind="bad_data")
+    return StageError(visible(f"{path}: {reason}. Correct the file."), kind="bad_data")
 
 
 def _outside(folder: Path, name: str) -> StageError:
     reason = f"{name!r:.80} is outside the folder, where no file is read. Copy it into the folder."
-    return StageError(f"{folder}: {reason}", kind="bad_data")
+    return StageError(visible(f"{folder}: {reason}"), kind="bad_data")
 
 
 def no_split(folder: Path, split: str, found: list[str]) -> SurroundingsError:
@@ -152,4 +153,4 @@ def no_split(folder: Path, split: str, found: list[str]) -> SurroundingsError:
 def _few(names: Collection[str]) -> str:
     """Return the first names of many."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(name[:80] for name in islice(names, MOST_NAMED)) + more
+    return ", ".join(visible(name[:80]) for name in islice(names, MOST_NAMED)) + more

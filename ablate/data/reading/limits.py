@@ -53,7 +53,17 @@ class BadFile(ValueError):
 
 def bad_row(path: Path | str, number: int, reason: str) -> StageError:
     """Return the error of a malformed row."""
-    return StageError(f"{path}:{number}: {reason}", kind="bad_data")
+    return StageError(visible(f"{path}:{number}: {reason}"), kind="bad_data")
+
+
+def visible(text: str) -> str:
+    """Return a text with everything unprintable spelled out.
+
+    Names and messages that come from a file could move the cursor of whoever reads the error.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def too_long(limits: Limits) -> str:
