@@ -10,9 +10,10 @@ from typing import cast
 from ablate.data.hygiene.judges import judge_notes
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
-from ablate.plan.data_notes import DataConfig, data_name, judged
+from ablate.plan.data_notes import data_name, judged
 from ablate.reporting.costs import spent_by
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
+from ablate.spec.data import DataConfig
 from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy
 from ablate.store.layout import Store
