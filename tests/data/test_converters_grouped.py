@@ -7,6 +7,7 @@ from converter_rows import convert, pair_in, replies, said, scores
 
 from ablate.data.converters.table import CONVERTERS
 from ablate.data.reading.columns import MalformedRow
+from ablate.data.reading.conversion import converted
 from ablate.data.records import Dropped, Judged
 
 
@@ -84,6 +85,17 @@ def test_only_the_rows_of_one_prompt_are_held() -> None:
 
     next(CONVERTERS["helpsteer"](rows(), "s"))
     assert taken == [1, 2, 3]  # The third row shows that the first prompt has ended.
+
+
+def test_a_malformed_row_inside_a_group_loses_no_other_row() -> None:
+    """Of rows 1 to 4 the third is skipped: 1 and 2 make the pair, and 4 is left alone."""
+    rows = [THREE[1], THREE[0], {**THREE[2], "helpfulness": "?"}, THREE[2]]
+    found = converted(
+        enumerate(rows, start=1), CONVERTERS["helpsteer"], "set", where="a", on_bad_row="skip"
+    )
+    first, *dropped = found
+    assert replies(first) == ("best", "worst")
+    assert dropped == [Dropped(3, "malformed"), Dropped(4, "single_reply")]
 
 
 def test_a_malformed_row_is_named_when_it_is_read() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import groupby
 from typing import NamedTuple
 
 from ablate.data.converters.common import (
@@ -52,13 +51,26 @@ Join = Callable[[Group, Context], Judged | str]
 def _grouped(read: Read, join: Join) -> Converter:
     """Return the converter that makes one record of neighbouring rows with one prompt."""
 
-    def converter(rows: Iterable[Row], source: str) -> Iterator[Item | Dropped]:
-        answers = (read(number, row) for number, row in rows)
-        for prompt, neighbours in groupby(answers, key=lambda answer: answer.prompt):
-            group = list(neighbours)
+    def joined(group: Group, source: str) -> Iterator[Item | Dropped]:
+        if group:
             first = group[0].row
-            found = join(group, Context(f"{source}-{first}", source, user(prompt)))
+            found = join(group, Context(f"{source}-{first}", source, user(group[0].prompt)))
             yield Dropped(first, found) if isinstance(found, str) else found
+
+    def converter(rows: Iterable[Row], source: str) -> Iterator[Item | Dropped]:
+        group: Group = []
+        for number, row in rows:
+            try:
+                said = read(number, row)
+            except MalformedRow:
+                # Where such rows are skipped it begins anew after this one: nothing held is lost.
+                yield from joined(group, source)
+                raise
+            if group and said.prompt != group[0].prompt:
+                yield from joined(group, source)
+                group = []
+            group.append(said)
+        yield from joined(group, source)
 
     return converter
 

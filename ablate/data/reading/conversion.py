@@ -23,7 +23,7 @@ def converted(
     """Yield what a converter makes of rows, and the rows that were skipped before it.
 
     A malformed row raises StageError with ``where`` (the file) and its number; where it is to be
-    skipped, the converter starts anew after it, without what it held of a group.
+    skipped, the converter starts anew after it. What it holds of a group it has to give before.
     """
     feed = _Feed(rows)
     while True:
