@@ -78,7 +78,7 @@ def test_the_same_command_again_finds_everything_cached(folder):
     done = run("run", "smoke.yaml", "--json", "--no-report", cwd=folder)
     document = json.loads(done.stdout)
     assert done.returncode == 0 and document["complete"]
-    assert (document["jobs"]["done"], document["jobs"]["cached"]) == (0, 12)
+    assert (document["jobs"]["done"], document["jobs"]["cached"]) == (0, 15)
 
 
 def test_status_timings_name_rollout_scoring_and_update(folder):
@@ -130,12 +130,12 @@ def test_the_notebook_runs_on_the_same_results(folder, monkeypatch):
     monkeypatch.setenv("ABLATE_STORE", str(folder / ".ablate"))
     notebook = nbformat.read(ROOT / "notebooks" / "results.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    assert "4 cells, 4 runs, 12 jobs" in str(notebook.cells[1].outputs)
+    assert "4 cells, 4 runs, 15 jobs" in str(notebook.cells[1].outputs)
 
 
 def test_adding_a_level_runs_only_its_own_jobs(folder):
     text = (folder / "smoke.yaml").read_text().replace("[ai-fine]", "[ai-fine, web-narrow]")
     (folder / "wider.yaml").write_text(text.replace("[dpo, ppo]", "[dpo]"))
     done = run("run", "wider.yaml", "--json", "--no-report", "--no-tracking", cwd=folder)
-    # New: web-narrow's pairs, its reference, its policy and the policy's evaluation.
-    assert json.loads(done.stdout)["jobs"]["done"] == 4
+    # New: web-narrow's pairs and their tokens, the reference, the policy and its evaluation.
+    assert json.loads(done.stdout)["jobs"]["done"] == 5

@@ -29,7 +29,7 @@ def message(text: str) -> str:
     return str(caught.value)
 
 
-def test_b13_both_generations_are_labelled_by_one_model_of_the_original_labels(
+def test_both_generations_are_labelled_by_one_model_of_the_original_labels(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "s.yaml"

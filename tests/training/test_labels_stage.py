@@ -71,7 +71,7 @@ def right(pairs: list[Pair]) -> float:
     return sum(gap > 0 for gap in apart) / len(apart)
 
 
-def test_b14_flips_ties_and_margins_are_those_counted_by_hand(toy: Toy, tmp_path: Path) -> None:
+def test_flips_ties_and_margins_are_those_counted_by_hand(toy: Toy, tmp_path: Path) -> None:
     """Margins 1 and 3 of the flipped pairs, 3 of the one kept; the tie keeps its order."""
     done = toy.run("labels", config_of(), preferences=folder_of(tmp_path / "d", PAIRS))
     found = summary(done)
@@ -99,7 +99,7 @@ def test_a_relabelling_costs_two_calls_a_pair_and_the_labels_of_its_ties(
     assert done.counts == {"reward_calls": 8.0, "preferences": 1.0, "dropped_long": 0.0}
 
 
-def test_b13_staleness_is_the_mean_log_probability_of_a_token(toy: Toy, tmp_path: Path) -> None:
+def test_staleness_is_the_mean_log_probability_of_a_token(toy: Toy, tmp_path: Path) -> None:
     """Of the pair that is flipped the sides change, so its former rejected reply is the chosen."""
     pair = PAIRS[0]
     done = toy.run(
@@ -143,7 +143,7 @@ def test_a_reply_over_the_window_of_the_scorer_is_dropped(toy: Toy, tmp_path: Pa
     assert summary(done)["dropped"] == {"over_window": 1}
 
 
-def test_b14_a_reward_model_of_noisy_labels_takes_noise_out_of_them(
+def test_a_reward_model_of_noisy_labels_takes_noise_out_of_them(
     toy: Toy, tmp_path: Path
 ) -> None:
     """Every fourth label is turned against gold; the reward model learns from these labels."""
@@ -172,7 +172,7 @@ def test_b14_a_reward_model_of_noisy_labels_takes_noise_out_of_them(
     assert summary(gold)["flipped_fraction"] == pytest.approx(0.25, abs=0.01)
 
 
-def test_b13_on_policy_pairs_are_the_best_against_the_worst_sample(
+def test_on_policy_pairs_are_the_best_against_the_worst_sample(
     toy: Toy, tmp_path: Path
 ) -> None:
     config = config_of(generations="on_policy", samples_per_prompt=4)

@@ -53,7 +53,7 @@ def summaries(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in found]
 
 
-def test_b13_b14_one_study_compares_both_ways_of_labelling(folder: Path) -> None:
+def test_one_study_compares_both_ways_of_labelling(folder: Path) -> None:
     off, on = sorted(summaries(folder), key=lambda made: "rejected_cut" in made)
     assert off["pairs"] == 40 == off["kept"] + off["flipped"] + off["ties"]
     assert on["flipped"] == on["ties"] == 0
