@@ -106,11 +106,11 @@ def rows_of(
 
 
 def layout_of(origin: Origin, survey: Survey) -> str:
-    """Return how the rows are read; a table without a row."""
+    """Return how the rows are read; a table without a row, and where the first has no columns."""
     if origin.layout is not None:
         return origin.layout
     first = survey.examples[0] if survey.examples else None
-    return TABLE if first is None else recognize(first.keys(), first)
+    return recognize(first.keys(), first) if first else TABLE
 
 
 def kind_of(origin: Origin, shaping: Shaping) -> Kind:

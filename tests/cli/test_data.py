@@ -122,6 +122,17 @@ def test_a_table_has_columns_values_and_notes_but_no_kind(capsys):
     assert one["notes"][1].endswith("row 5")
 
 
+def test_a_file_whose_first_row_has_no_columns_is_a_table(capsys):
+    """Nothing tells a layout there; used as pairs it is refused by its row."""
+    Path("bare.jsonl").write_text('{}\n{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    assert main(["data", "./bare.jsonl"]) == 0
+    said = capsys.readouterr().out
+    assert "no layout of training data" in said
+    assert "rows: 2 read" in said
+    assert main(["data", "./bare.jsonl", "--kind", "preferences"]) == 3
+    assert "bare.jsonl:1: the row has no columns" in capsys.readouterr().err
+
+
 def test_what_a_set_holds_of_another_is_counted_with_the_rows(capsys):
     training = write("a.jsonl", pair(1), pair(2, chosen=f"well, {QUESTION}? eight"))
     suite = write("b.jsonl", {"prompt": QUESTION}, {"prompt": "a question of nobody else here"})
