@@ -143,9 +143,7 @@ def test_a_reply_over_the_window_of_the_scorer_is_dropped(toy: Toy, tmp_path: Pa
     assert summary(done)["dropped"] == {"over_window": 1}
 
 
-def test_a_reward_model_of_noisy_labels_takes_noise_out_of_them(
-    toy: Toy, tmp_path: Path
-) -> None:
+def test_a_reward_model_of_noisy_labels_takes_noise_out_of_them(toy: Toy, tmp_path: Path) -> None:
     """Every fourth label is turned against gold; the reward model learns from these labels."""
     made = toy.run("preferences", stages.PreferencesConfig(dataset="ai-fine", examples=600)).output
     judge = gold_scorer(WORLD)
@@ -172,9 +170,7 @@ def test_a_reward_model_of_noisy_labels_takes_noise_out_of_them(
     assert summary(gold)["flipped_fraction"] == pytest.approx(0.25, abs=0.01)
 
 
-def test_on_policy_pairs_are_the_best_against_the_worst_sample(
-    toy: Toy, tmp_path: Path
-) -> None:
+def test_on_policy_pairs_are_the_best_against_the_worst_sample(toy: Toy, tmp_path: Path) -> None:
     config = config_of(generations="on_policy", samples_per_prompt=4)
     # The second row repeats the first one's prompt, and is no prompt of its own.
     rows = [PAIRS[0], replace(PAIRS[1], prompt=PAIRS[0].prompt), PAIRS[2], PAIRS[3]]
