@@ -151,9 +151,10 @@ def make(workspace: Job) -> None:
             builder.add(item)
             rows += 1
     if not rows:
+        slices = " No row meets where." if config.where and not ledger.read else ""
         raise StageError(
             f"data set {config.dataset!r}: no usable row is left; dropped: "
-            f"{dict(sorted(ledger.dropped.items()))}. Check the file and the filters.",
+            f"{dict(sorted(ledger.dropped.items()))}.{slices} Check the file and the filters.",
             kind="bad_data",
         )
     files = {name.partition(".")[0]: n for name, n in sorted(writer.counts.items())}

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 from ablate.spec.data import OWN_LABELS, LabelsConfig, PreferencesConfig
 from ablate.spec.datasets import MOST_LISTED
 from ablate.spec.making import Maker
-from ablate.spec.names import LocalFile
+from ablate.spec.names import DATA_ENDINGS, LocalFile
 from ablate.spec.online import OnlineConfig
 from ablate.spec.recipes import UnresolvedError
 from ablate.spec.registry import DatasetEntry, PromptsEntry, registry
@@ -69,6 +69,7 @@ class DataMaker(Maker):
         """
         values, found = self._origin(*named)
         section = SECTION_OF[cls]
+        self._check_said_once(named[0], section, items)
         config = self._make(cls, context, section, (*values, *items), **found, **extra)
         check_reading(config, *named, made_of=str(found["dataset"]))
         resolved = self._resolved(config, named[1])
@@ -80,6 +81,14 @@ class DataMaker(Maker):
             return config
         found |= {**extra, **resolved}
         return self._make(cls, context, section, (*values, *items), **found)
+
+    def _check_said_once(self, name: str, section: str, items: Items) -> None:
+        """Refuse a field that a definition says and the cell says again."""
+        definition = self._files.datasets.get(name)
+        said = {field for field, _ in definition.given} if definition is not None else set()
+        if twice := [field for field, _ in items if field in said]:
+            found = f"{name!r} says {twice[0]} under datasets, and the cell says it again"
+            raise UnresolvedError(f"{section}.{twice[0]}", f"{found}. Keep one.")
 
     def _shaping(self, name: str, path: str) -> tuple[dict[str, object], Shaping | None]:
         """Return where a data set without a section of its own is, and what is kept of it."""
@@ -175,15 +184,22 @@ def check_reading(said: Shaping | Origin, name: str, path: str, *, made_of: str)
     """Refuse fields about reading where nothing is read as a whole: they would do nothing."""
     entry = data_entry(made_of)
     is_mixture = isinstance(said, Shaping) and bool(said.mix)
+    of_folders = [f for f in ("split", "subset") if getattr(said, f) != _default(f)]
+    if of_folders and not is_mixture and made_of.endswith(DATA_ENDINGS):
+        found = f"{made_of!r} is one file, so {of_folders[0]} has no effect"
+        raise UnresolvedError(path, f"{found}. Remove it, or name the folder that has splits.")
     if not is_mixture and (entry is None or entry.world is None):
         return
-    defaults = Shaping.model_fields
-    given = [field for field in READING if getattr(said, field) != defaults[field].default]
+    given = [field for field in READING if getattr(said, field) != _default(field)]
     if given:
         what = "a mixture, whose parts are read" if is_mixture else "generated and not read"
         advice = f"Say it of its parts, as mix: [{{dataset: ..., {given[0]}: ...}}]."
         advice = advice if is_mixture else "Remove it."
         raise UnresolvedError(path, f"{name!r} is {what}, so {given[0]} has no effect. {advice}")
+
+
+def _default(field: str) -> object:
+    return Shaping.model_fields[field].default
 
 
 def registered(entry: DatasetEntry | PromptsEntry | None) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -12,6 +12,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -54,6 +55,12 @@ class LengthFilter(Config):
     """Shortest that is kept."""
     max: PositiveInt | None = None
     """Longest that is kept; None sets no bound."""
+
+    @model_validator(mode="after")
+    def _some_length_fits(self) -> Self:
+        if self.max is not None and self.min > self.max:
+            raise _wrong(f"min {self.min} is above max {self.max}, so no row fits. Change one.")
+        return self
 
 
 class DuplicateFilter(Config):

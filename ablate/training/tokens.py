@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ablate.data.hygiene.check import Check, not_applicable, over, percent
 from ablate.data.stored import stored_demonstrations, stored_feedback, stored_pairs
 from ablate.models.boundary import Boundary
 from ablate.models.loading import load_boundary
@@ -22,6 +23,11 @@ from ablate.training.loop import write_summary
 
 logger = logging.getLogger(__name__)
 
+SOME_UNKNOWN = 0.001
+"""Share of unknown tokens from which a person should look."""
+MOSTLY_UNKNOWN = 0.05
+"""Share from which different texts become the same: one word in twenty, the template's counted."""
+
 
 def run(workspace: Workspace) -> None:
     """Write the token rows of the ``data`` input under the tokenizer of the ``model`` input.
@@ -33,7 +39,8 @@ def run(workspace: Workspace) -> None:
     boundary = load_boundary(workspace.inputs["model"] / "model")
     with workspace.timed("tokenizing"):
         table = write_tokens(workspace, boundary, workspace.inputs["data"])
-    write_summary(workspace, **described(table), checks=checked(boundary))
+    checks = (*template_checks(boundary), unknown_words(boundary, table))
+    write_summary(workspace, **described(table), checks=said(checks))
 
 
 def write_tokens(workspace: Workspace, boundary: Boundary, data: Path) -> TokenTable:
@@ -55,12 +62,31 @@ def write_tokens(workspace: Workspace, boundary: Boundary, data: Path) -> TokenT
     return open_table(workspace.output, kind=kind, source_bytes=source_bytes)
 
 
-def checked(boundary: Boundary) -> list[dict[str, Any]]:
-    """Return what the checks of template and tokenizer found; what failed is logged too."""
-    found = template_checks(boundary)
+def unknown_words(boundary: Boundary, table: TokenTable) -> Check:
+    """Return how much of the text the tokenizer has no token for; few tokenizers lack any."""
+    name = "unknown tokens"
+    unknown = boundary.tokenizer.unk_token_id
+    if unknown is None or not len(table.tokens):
+        return not_applicable(name, "the tokenizer has a token for every text")
+    block = 1 << 22
+    count = sum(
+        int(np.count_nonzero(table.tokens[start : start + block] == unknown))
+        for start in range(0, len(table.tokens), block)
+    )
+    share = count / len(table.tokens)
+    found = (
+        f"{count} of {len(table.tokens)} tokens stand for text that the tokenizer does not know "
+        f"({percent(share)})"
+    )
+    return Check(name, over(share, warn=SOME_UNKNOWN, fail=MOSTLY_UNKNOWN), found, share)
+
+
+def said(checks: Iterable[Check]) -> list[dict[str, Any]]:
+    """Return what checks of template and tokenizer found; what failed is logged too."""
+    found = list(checks)
     for check in found:
         if check.status == "fail":
-            logger.warning("chat template: %s: %s", check.name, check.found)
+            logger.warning("tokens: %s: %s", check.name, check.found)
     return [
         {
             "name": check.name,

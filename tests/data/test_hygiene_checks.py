@@ -316,3 +316,12 @@ def test_few_are_not_shown_as_none() -> None:
         "100.0 %",
         "n/a",
     ]
+
+
+def test_thumbs_beside_pairs_are_counted_and_named() -> None:
+    thumb = Judged(feedback=Feedback("f-1", user("q"), "a", liked=True))
+    rows = [pair(1), thumb, pair(2), pair(3)]
+    (found,) = [check for check in checked(rows) if check.name == "pairs and thumbs"]
+    assert (found.status, found.value, found.rows) == ("warn", 1 / 4, ("f-1",))
+    (alone,) = [check for check in checked([thumb]) if check.name == "pairs and thumbs"]
+    assert alone.status == "ok"

@@ -151,3 +151,10 @@ def test_bad_rows_are_left_out_where_the_study_says_so(tmp_path: Path) -> None:
     assert [(row["row"], row["reason"]) for row in dropped] == [(1, "malformed"), (3, "malformed")]
     with pytest.raises(StageError, match=r"rows\.jsonl:1: "):
         run(workspace(tmp_path / "b", PreferencesConfig(dataset="mine", location=str(path))))
+
+
+def test_a_slice_that_no_row_meets_says_so(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, 3)
+    config = PreferencesConfig(dataset="m", location=str(path), where={"prompt": "none"})
+    with pytest.raises(StageError, match="No row meets where"):
+        run(workspace(tmp_path / "a", config))

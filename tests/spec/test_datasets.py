@@ -137,6 +137,7 @@ def test_relabelling_trains_its_reward_model_on_the_own_labels(folder: Path) -> 
         ("a: {dataset: ./mine.jsonl, colums: {a: b}}", "Did you mean 'columns'?"),
         ("a: {dataset: ./mine.jsonl, filters: [refusal]}", "Did you mean 'refusals'?"),
         ("a: {dataset: ./mine.jsonl, filters: [{length: {max: -1}}]}", "-1 is out of range"),
+        ("a: {dataset: ./mine.jsonl, filters: [{length: {min: 9, max: 3}}]}", "so no row fits"),
         ("a: {mix: {ai-fien: 1}}", "Did you mean 'ai-fine'?"),
         ("a: {dataset: owner/name@main}", "'main' may be a branch or a tag"),
         ("a: {mix: [{dataset: ai-fine, weight: 1}, web-narrow]}", "some parts of the mixture have"),
@@ -190,3 +191,22 @@ def test_how_to_read_is_said_of_what_is_read(folder: Path, fields: str, reason: 
     text = f"datasets:\n  mine: {MINE}}}\n  level: {fields}\ngrid: {{dataset: [level, ai-fine]}}\n"
     with pytest.raises(StudyError, match=reason):
         planned(text, folder)
+
+
+@pytest.mark.parametrize(
+    ("definition", "base", "message"),
+    [
+        (f"{MINE}, cap: 3}}", "preferences: {cap: 5}", "'mine' says cap under datasets"),
+        (f"{MINE}, split: test}}", "", "'./mine.jsonl' is one file, so split has no effect"),
+    ],
+)
+def test_a_field_without_one_meaning_is_refused(
+    folder: Path, definition: str, base: str, message: str
+) -> None:
+    text = (
+        f"study: s\ndatasets: {{mine: {definition}}}\n"
+        f"base: {{model: tiny-instruct, algorithm: dpo, {base}}}\ngrid: {{dataset: [mine]}}\n"
+    )
+    with pytest.raises(StudyError) as caught:
+        plan_study(study_from_text(text, name="s.yaml", folder=folder))
+    assert message in str(caught.value)

@@ -14,6 +14,7 @@ from training_toys import Toy, dpo_config, reward_config, sft_config
 from ablate.data.artifacts import ItemWriter
 from ablate.data.demonstrations import demonstrations_of
 from ablate.data.preferences import read_pairs
+from ablate.data.records import Judged, Pair, user
 from ablate.errors import StageError
 from ablate.models.loading import load_policy
 from ablate.models.token_store import open_table
@@ -180,7 +181,7 @@ def test_the_summary_says_what_is_wrong_with_the_template(
     }
     assert found["beginning token"]["status"] == "fail"
     assert found["beginning token"]["value"] == 2.0
-    assert "chat template: beginning token" in caplog.text
+    assert "tokens: beginning token" in caplog.text
 
 
 def test_the_stage_writes_the_same_bytes_every_time(toy: Toy, tokens: Path) -> None:
@@ -204,3 +205,18 @@ def test_data_without_pairs_has_tokens_of_no_row(toy: Toy, tmp_path: Path) -> No
     assert described(table)["lengths"]["prompt"] == {
         "mean": None, "median": None, "p95": None, "max": None
     }  # fmt: skip
+
+
+def test_the_summary_counts_words_that_the_tokenizer_does_not_know(
+    toy: Toy, tokens: Path, tmp_path: Path
+) -> None:
+    # One foreign word in the prompt and in each reply of the only pair: three unknown tokens.
+    with ItemWriter(tmp_path) as writer:
+        writer.add(Judged(Pair("a-1", user("zebra"), "quagga", "okapi")))
+    output = toy.run("tokens", TokensConfig(), data=tmp_path).output
+    summary = json.loads((output / "summary.json").read_text())
+    (check,) = [check for check in summary["checks"] if check["name"] == "unknown tokens"]
+    assert check["found"].startswith(f"3 of {summary['tokens']} tokens")
+    assert (check["status"], check["value"]) == ("fail", 3 / summary["tokens"])
+    known = json.loads((tokens / "summary.json").read_text())["checks"][-1]
+    assert (known["name"], known["status"], known["value"]) == ("unknown tokens", "ok", 0.0)

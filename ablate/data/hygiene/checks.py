@@ -14,6 +14,7 @@ from ablate.data.hygiene.pair_checks import (
     IdenticalReplies,
     LabelDirection,
     LengthBias,
+    MixedKinds,
     Refusals,
     Ties,
 )
@@ -56,6 +57,7 @@ def tallies() -> list[Tally]:
         Ties(),
         LengthBias(),
         IdenticalReplies(),
+        MixedKinds(),
         Repeats("row"),
         Repeats("prompt"),
         EmptyTexts(),

@@ -7,6 +7,7 @@ import re
 
 from ablate.data.hygiene.check import Check, Rows, Status, not_applicable, percent
 from ablate.data.hygiene.views import View
+from ablate.data.records import Judged
 from ablate.data.shaping.items import plain
 from ablate.data.shaping.phrases import REFUSALS
 from ablate.stats.estimate import wilson
@@ -231,3 +232,34 @@ def _refuses(reply: str) -> bool:
     opening = plain(reply[:_OPENING]).replace("\u2019", "'")
     found = _PHRASES.keys() & set(_WORD.findall(opening))
     return any(_PHRASES[word].search(opening) for word in found)
+
+
+class MixedKinds:
+    """Whether pairs and thumbs stand together: what learns from the one does not see the other."""
+
+    name = "pairs and thumbs"
+
+    def __init__(self) -> None:
+        """Start without rows."""
+        self._pairs = 0
+        self._thumbs = Rows()
+
+    def add(self, view: View) -> None:
+        """Take a row."""
+        self._pairs += view.pair is not None
+        if isinstance(view.item, Judged) and view.item.feedback is not None:
+            self._thumbs.add(view.id)
+
+    def check(self) -> Check:
+        """Return how many rows are of the rarer kind."""
+        thumbs = self._thumbs.count
+        if not self._pairs and not thumbs:
+            return not_applicable(self.name, "there are neither")
+        if not self._pairs or not thumbs:
+            return Check(self.name, "ok", "all rows are of one kind", 0.0)
+        found = (
+            f"{thumbs} thumbs beside {self._pairs} pairs: algorithms on pairs and new labels leave "
+            "the thumbs out, and kto leaves out the pairs"
+        )
+        share = min(thumbs, self._pairs) / (thumbs + self._pairs)
+        return Check(self.name, "warn", found, share, self._thumbs.named())
