@@ -30,6 +30,8 @@ from ablate.plan.build import Plan, Run
 from ablate.plan.data_notes import DATA_STAGES, cap_note, data_name, judged
 from ablate.plan.job import Job
 from ablate.spec.data import ContaminationConfig, DataConfig
+from ablate.spec.policies import PolicyConfig
+from ablate.spec.stages import RewardModelConfig
 from ablate.store.layout import Store
 
 MOST_BYTES = 200_000_000
@@ -109,7 +111,7 @@ def planned_data(opened: OpenStudy, store: Store, *, read_all: bool) -> PlannedD
             groups.setdefault((job.stage, config), []).append(job)
     pairs = _compared(opened.plan)
     wanted = {job for pair in pairs for job in pair}
-    suites = _suites(opened.plan)
+    suites, learners = _suites(opened.plan), _pair_learners(opened.plan)
     found = {}
     for jobs in groups.values():
         first = jobs[0]
@@ -120,6 +122,10 @@ def planned_data(opened: OpenStudy, store: Store, *, read_all: bool) -> PlannedD
         )
         one.prompts = [] if keep and (read_all or not _generated(first.config)) else None
         _fill(one, first, suites.get(first.fingerprint, []), store=store, read_all=read_all)
+        names = [name for job in jobs for name in learners.get(job.fingerprint, ())]
+        if one.card is not None and names and _only_thumbs(one.card):
+            found_so = f"it has thumbs and no pairs, but {names[0]} learns from pairs"
+            one.trouble, one.broken = f"{found_so}. Use kto, or data of pairs.", True
         found[first.fingerprint] = one
     overlaps = [
         (found[left], found[right], cells, overlap(_texts(found[left]), _texts(found[right])))
@@ -129,6 +135,26 @@ def planned_data(opened: OpenStudy, store: Store, *, read_all: bool) -> PlannedD
     notes = [*_template_notes(opened.plan, store)]
     notes += list(judge_notes(judged(opened.plan.cells, definitions)))
     return PlannedData(list(found.values()), overlaps, notes)
+
+
+def _pair_learners(plan: Plan) -> dict[str, list[str]]:
+    """Return what learns from the pairs of each preference set, by the set's job."""
+    found: dict[str, list[str]] = {}
+    for job in plan.jobs:
+        config, data = job.config, dict(job.inputs).get("preferences")
+        of_pairs = isinstance(config, RewardModelConfig) or (
+            isinstance(config, PolicyConfig) and config.reads_pairs
+        )
+        name = str(getattr(config, "algorithm", job.stage))
+        if data is not None and of_pairs and name != "kto":
+            found.setdefault(data.fingerprint, []).append(name)
+    return found
+
+
+def _only_thumbs(card: Card) -> bool:
+    holds = card.holds
+    thumbs = holds.get("thumbs up", 0) + holds.get("thumbs down", 0)
+    return bool(thumbs) and not any(holds.get(kind) for kind in ("pairs", "rankings", "ratings"))
 
 
 def _template_notes(plan: Plan, store: Store) -> Iterator[str]:

@@ -132,8 +132,12 @@ def identity_text(config: Config) -> str:
 def fingerprint(stage: str, config: Config, inputs: Mapping[str, str]) -> str:
     """Return the identity of a job from its stage, configuration and inputs' fingerprints.
 
-    Derived inputs are left out.
+    Of derived inputs, which are named after their stages, a raised version alone counts: their
+    code then makes something else of the same configuration.
     """
     upstream = ",".join(f"{role}={inputs[role]}" for role in sorted(inputs.keys() - DERIVED))
+    for role in sorted(inputs.keys() & DERIVED):
+        if STAGE_VERSIONS[role] > 1:
+            upstream += f",{role}@{STAGE_VERSIONS[role]}"
     text = f"{stage}\n{STAGE_VERSIONS[stage]}\n{identity_text(config)}\n{upstream}"
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]

@@ -272,3 +272,14 @@ def test_a_judge_that_labelled_the_data_is_named(capsys):
         "mine was labelled by Tiny Instruct, and tiny-instruct judges in mine, ppo: the judge "
         "agrees with itself."
     )
+
+
+@pytest.mark.parametrize(("algorithm", "code"), [("kto", 0), ("dpo", 3)])
+def test_a_plan_refuses_thumbs_for_what_learns_from_pairs(capsys, algorithm, code):
+    Path("thumbs.jsonl").write_text('{"prompt": "a", "completion": "b", "label": true}\n')
+    Path("s.yaml").write_text(
+        "study: s\nbase: {model: tiny-instruct, dataset: ./thumbs.jsonl}\n"
+        f"grid: {{algorithm: [{algorithm}]}}\n"
+    )
+    assert main(["plan", "s.yaml"]) == code
+    assert ("but dpo learns from pairs" in capsys.readouterr().out) == (code == 3)

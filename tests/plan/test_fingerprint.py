@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ablate.plan.fingerprint import canonical, fingerprint, identity_of
+from ablate.plan.fingerprint import STAGE_VERSIONS, canonical, fingerprint, identity_of
 from ablate.plan.job import Job, with_upstream
 from ablate.spec.config import Config, added_later
 from ablate.spec.stages import (
@@ -119,3 +119,14 @@ def test_upstream_jobs_come_first_and_once():
 
 
 GOLDEN = ["caf8af581ca9a466", "8cc7869f2b0d5247", "6b127031d29a2939"]
+
+
+def test_a_derived_input_counts_by_the_version_of_its_stage_alone(monkeypatch):
+    config = PreferencesConfig(dataset="ai-fine")
+    first, second = ({"tokens": tokens, "policy": "a"} for tokens in ("1", "2"))
+    plain = fingerprint("preferences", config, {"policy": "a"})
+    assert fingerprint("preferences", config, first) == plain
+    assert fingerprint("preferences", config, second) == plain
+    monkeypatch.setitem(STAGE_VERSIONS, "tokens", 2)
+    assert fingerprint("preferences", config, first) != plain
+    assert fingerprint("preferences", config, {"policy": "a"}) == plain
