@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.data.converters.hh import NAME as HH_HARMLESS
@@ -20,15 +21,23 @@ def suite_documents(suite: str, location: str, split: Split | None = None) -> li
     splits: tuple[Split, ...] = ("validation", "test") if split is None else (split,)
     entry = registry().suites[suite]
     if entry.world is not None:
-        return [document for part in splits for document in load_documents(suite, split=part)]
+        if split is not None:
+            return load_documents(suite, split=split)
+        return [d for part in splits for d in _told_apart(load_documents(suite, split=part), part)]
     names = {HH_HARMLESS if file.format == "hh" else file.format: file for file in entry.files}
     found: list[Document] = []
     for name, file in names.items():
         folder = (Path(location) / file.file).parent
         for part in splits:
             if part in splits_of(name):
-                found += load_documents(name, split=part, location=str(folder))
+                documents = load_documents(name, split=part, location=str(folder))
+                found += documents if split is not None else _told_apart(documents, part)
     return found
+
+
+def _told_apart(documents: list[Document], part: Split) -> list[Document]:
+    """Return documents under ids that no other split has: rows are numbered in every file."""
+    return [replace(document, id=f"{part}:{document.id}") for document in documents]
 
 
 def suite_index(config: ContaminationFilter) -> Suites:

@@ -13,6 +13,7 @@ from ablate.data.documents import load_documents, read_gsm8k, read_xstest
 from ablate.data.preferences import load_evaluation_pairs, load_pairs
 from ablate.data.prompts import load_prompts
 from ablate.data.records import Messages, user
+from ablate.data.suite_index import suite_documents
 from ablate.errors import StageError, StudyError
 from ablate.spec.shaping import Origin
 
@@ -180,3 +181,11 @@ def test_a_prompt_set_of_pairs_has_each_prompt_once(hh_file: Path) -> None:
     ranked = hh_file.parents[1] / "oasst_en_100_pairs" / "oasst_en_100_pairs.jsonl.gz"
     # 754 pairs of ranked siblings answer 212 different conversations.
     assert len(load_prompts("oasst-pairs", examples=None, seed=0, location=str(ranked))) == 212
+
+
+def test_documents_of_all_splits_have_ids_of_their_own(hh_file: Path) -> None:
+    # 7,473 training problems (the validation split) and 1,319 test problems are numbered from 1.
+    found = suite_documents("real-chat", str(hh_file.parents[1]))
+    assert len({document.id for document in found}) == len(found) > 7_473 + 1_319
+    test = suite_documents("real-chat", str(hh_file.parents[1]), "test")
+    assert {f"test:{document.id}" for document in test} < {document.id for document in found}
