@@ -8,22 +8,18 @@ from pathlib import Path
 
 from ablate.data.artifacts import (
     ATTRIBUTES,
-    FEEDBACK,
     PAIRS,
     RANKINGS,
     ItemWriter,
     read_records,
 )
-from ablate.data.making import Wish, loaded, local_origin, make
-from ablate.data.records import Feedback, Judged, Pair, Ranking, RatedReply
+from ablate.data.making import Wish, loaded, local_origin
+from ablate.data.records import Judged, Pair, Ranking, RatedReply
 from ablate.data.sampling import subsample
 from ablate.data.shaping.items import Item
 from ablate.data.tiny.catalogue import WORLD
 from ablate.data.tiny.preferences import evaluation_pairs
 from ablate.spec.shaping import Origin, Shaping
-
-run = make
-"""Entry point of the stage."""
 
 
 def load_pairs(
@@ -72,11 +68,6 @@ def read_rankings(folder: Path) -> list[Ranking]:
 def read_rated_replies(folder: Path) -> list[RatedReply]:
     """Return the rated replies of a preference artifact, in file order; none where none is."""
     return list(read_records(folder, ATTRIBUTES))
-
-
-def read_feedback(folder: Path) -> list[Feedback]:
-    """Return the thumbs of a preference artifact, in file order; none where none is."""
-    return list(read_records(folder, FEEDBACK))
 
 
 def _pairs(items: Sequence[Item]) -> list[Pair]:

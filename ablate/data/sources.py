@@ -9,7 +9,7 @@ from hashlib import blake2b
 from itertools import chain
 
 from ablate.data.converters.hh import NAME as HH_HARMLESS
-from ablate.data.converters.hh import part_of
+from ablate.data.converters.hh import of_part
 from ablate.data.converters.table import CONVERTERS
 from ablate.data.reading import conversion
 from ablate.data.reading.columns import MalformedRow
@@ -18,7 +18,7 @@ from ablate.data.reading.layouts import LAYOUTS, Converter, recognize
 from ablate.data.reading.limits import bad_row
 from ablate.data.reading.origin import origin_rows
 from ablate.data.records import Demonstration, Dropped, Judged, Prompt
-from ablate.data.shaping.items import Item, Kind, of_kind, prompt_of, row_number
+from ablate.data.shaping.items import Item, Kind, of_kind, row_number
 from ablate.data.tiny.preferences import EXAMPLES, LABELLERS, preferences
 from ablate.data.tiny.rankings import judged
 from ablate.data.tiny.sets import (
@@ -81,7 +81,7 @@ def source_items(origin: Origin, kind: Kind, *, part: str = "train") -> Iterator
     """
     items = converted(origin_rows(origin, on_bad_row=origin.bad_rows), origin)
     if origin.dataset == HH_HARMLESS:
-        items = _of_part(items, part)
+        items = of_part(items, part)
     found = of_kind(items, kind)
     return _distinct(found) if kind == "prompts" else found
 
@@ -137,13 +137,3 @@ def _converter(origin: Origin, first: Row) -> Converter:
             kind="bad_data",
         )
     return known[layout]
-
-
-def _of_part(items: Iterable[Item | Dropped], part: str) -> Iterator[Item | Dropped]:
-    """Yield the rows of one part, told by the opening of the conversation."""
-    for item in items:
-        found = part if isinstance(item, Dropped) else part_of(prompt_of(item))
-        if found == part or isinstance(item, Dropped):
-            yield item
-        else:
-            yield Dropped(row_number(item), f"in_{found}_part")

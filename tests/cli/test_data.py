@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablate.cli.main import main
+from ablate.cli.plan_data import PlannedData, PlannedSet
 
 QUESTION = "how many legs has a spider if nobody has taken one of them away"
 
@@ -283,3 +284,12 @@ def test_a_plan_refuses_thumbs_for_what_learns_from_pairs(capsys, algorithm, cod
     )
     assert main(["plan", "s.yaml"]) == code
     assert ("but dpo learns from pairs" in capsys.readouterr().out) == (code == 3)
+
+
+@pytest.mark.parametrize(("seen", "word"), [(0, None), (2, "WARN"), (3, "FAIL")])
+def test_a_plan_fails_where_a_suite_is_no_measurement_any_more(seen, word):
+    # More than 2 % of a suite's documents in the training data.
+    record = {"suite": "s", "split": "test", "documents": 100, "exact": seen, "ngram": 0}
+    one = PlannedSet("mine", "preferences", "f", 1, contamination=[record])
+    said = [line for line in PlannedData([one], [], []).lines() if "contamination" in line]
+    assert [f"{word} contamination" in line for line in said] == ([True] if word else [])

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from ablate.data.hygiene.card import Card, CardBuilder, Spread, faults
-from ablate.data.hygiene.card_page import card_markdown, card_text
 from ablate.data.hygiene.check import Check
 from ablate.data.records import (
     Demonstration,
@@ -124,56 +123,6 @@ def test_an_empty_set_has_a_card() -> None:
 
     assert (card.rows, card.lengths, card.example) == (0, (), ())
     assert Card.from_json(card.to_json()).to_json() == card.to_json()
-    assert "rows: 0 used" in card_text(card) and "rows: 0 used" in card_markdown(card)
-
-
-def hostile() -> Card:
-    name = "evil\x1b]0;title\x07 | <script>"
-    text = "\x1b[2J\u202egnp.exe " + "y" * 1_000_000
-    builder = CardBuilder(name)
-    builder.add(Judged(Pair("\x1b[1mid-1", user(text), "<b>a</b>", "<b>A</b>", source=name)))
-    builder.add(Dropped(2, "bad\x1b[3m"))
-    return builder.card()
-
-
-def test_what_is_shown_moves_no_terminal_and_stays_in_its_width() -> None:
-    shown = card_text(hostile(), 80)
-
-    assert max(map(len, shown.splitlines())) <= 80
-    assert not any(ord(c) < 32 and c != "\n" or c in "\x7f\x9b\u202e" for c in shown)
-    assert "1,000,013 characters" in shown and len(shown) < 10_000
-    assert "WARN identical replies: 1 of 1 pairs" in shown and "<U+001B>[1mid-1" in shown
-
-
-def test_markdown_shows_hostile_text_as_text() -> None:
-    shown = card_markdown(hostile())
-
-    assert "<script>" not in shown and "<b>" not in shown and "\x1b" not in shown
-    table = [line for line in shown.splitlines() if line.startswith("| identical replies")]
-    assert len(table) == 1 and table[0].replace("\\|", "").count("|") == 4
-
-
-def test_the_text_of_a_card_has_its_counts_lengths_and_checks() -> None:
-    shown = card_text(built(pair(1, "a b c"), pair(2, "a b c d"), Dropped(3, "empty_chosen")), 100)
-
-    assert shown.startswith(
-        "a set\n"
-        "  rows: 2 used, 1 left out\n"
-        "  left out: empty_chosen 1\n"
-        "  holds: pairs 2\n"
-        "  sources: s 2\n"
-        "\n"
-        "lengths\n"
-        "  part      texts        unit  mean  median  95 %  longest\n"
-        "  prompt        2       words     2       2     2        2\n"
-    )
-    assert "  chosen        2       words   3.5     3.5   4.0        4\n" in shown
-    assert (
-        "  WARN unusable rows: 1 of 3 rows were left out: 1 empty_chosen [row 3: empty_chosen]"
-        in (shown)
-    )
-    assert "  N/A  label direction: no pair has two scores\n" in shown
-    assert shown.rstrip().endswith("rejected: three")
 
 
 def test_rows_of_a_held_out_part_are_no_faults() -> None:

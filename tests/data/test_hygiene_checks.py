@@ -11,12 +11,11 @@ import pytest
 from ablate.data.hygiene.check import Check, percent, worst
 from ablate.data.hygiene.checks import (
     checked,
-    contamination_check,
     labeller_check,
     overlap_check,
     unusable_rows,
 )
-from ablate.data.hygiene.exposure import Exposure, Finding, overlap
+from ablate.data.hygiene.exposure import overlap
 from ablate.data.records import Demonstration, Feedback, Judged, Pair, Prompt, user
 from ablate.data.shaping.items import Item
 from ablate.data.shaping.phrases import REFUSALS
@@ -283,22 +282,6 @@ def test_shared_prompts_of_reward_model_and_policy_are_reported() -> None:
     assert (same.status, same.value) == ("warn", 1.0)
     assert "40.0 % the other way around" in same.found
     assert new.status == "ok" and overlap_check(overlap(prompts, [])).status == "n/a"
-
-
-def test_contamination_fails_where_a_suite_is_no_measurement_any_more() -> None:
-    def exposure(items: int, held: int) -> Exposure:
-        best = {
-            f"q{n}": Finding("suite", f"q{n}", f"row-{n}", "prompt", "exact", 1.0)
-            for n in range(held)
-        }
-        return Exposure("train", "suite", items, rows=held, best=best)
-
-    clean, few, many = (contamination_check([exposure(100, n)]) for n in (0, 2, 3))
-
-    assert (clean.status, few.status, many.status) == ("ok", "warn", "fail")
-    assert many.rows[0] == "row-0 (suite q0)" and many.value == pytest.approx(0.03)
-    assert "train holds 2 of 100 items of suite (2.0 %; 2 whole)" in few.found
-    assert contamination_check([exposure(0, 0)]).status == "n/a"
 
 
 def test_the_gravest_status_is_the_one_that_counts() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.data.preferences import load_evaluation_pairs, load_pairs, read_pairs, run
+from ablate.data.making import make as run
+from ablate.data.preferences import load_evaluation_pairs, load_pairs, read_pairs
 from ablate.data.sampling import subsample
 from ablate.errors import StageError
 from ablate.spec.config import Config

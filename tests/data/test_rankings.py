@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ablate.data.preferences import read_pairs, read_rankings, read_rated_replies, run
-from ablate.data.reading.preference_rows import read_preference_rows
+from ablate.data.making import Wish, loaded
+from ablate.data.making import make as run
+from ablate.data.preferences import read_pairs, read_rankings, read_rated_replies
 from ablate.data.records import Judged
 from ablate.data.streams import Draws
 from ablate.data.tiny.catalogue import TaskSampler, evenly
@@ -18,6 +19,7 @@ from ablate.data.tiny.preferences import LABELLERS
 from ablate.data.tiny.rankings import judged, noisy_order, rated
 from ablate.errors import StageError
 from ablate.spec.registry import registry
+from ablate.spec.shaping import Origin
 from ablate.spec.stages import PreferencesConfig
 from ablate.store.workspace import Workspace
 
@@ -160,10 +162,15 @@ def test_a_file_may_say_margins_rankings_and_ratings(tmp_path: Path) -> None:
     assert job.counts == {"preferences": 1 + 1 + 2 + 1}
 
 
+def rows_of(path: Path) -> tuple[list[Any], Any]:
+    origin = Origin(dataset=path.name, location=str(path), layout="preferences")
+    return loaded(origin, Wish("preferences"))
+
+
 def test_a_table_of_text_may_have_margins(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("prompt,chosen,rejected,margin\na,x,y,0.25\na,x,z,\n")
-    rows, _ = read_preference_rows(path)
+    rows, _ = rows_of(path)
     assert [row.pair.margin for row in rows if row.pair is not None] == [0.25, None]
 
 
@@ -192,7 +199,7 @@ def test_a_table_of_text_may_have_margins(tmp_path: Path) -> None:
 def test_useless_rankings_are_dropped_and_counted(
     tmp_path: Path, row: dict[str, Any], reason: str
 ) -> None:
-    assert read_preference_rows(written(tmp_path, {"prompt": "a", **row})) == ([], {reason: 1})
+    assert rows_of(written(tmp_path, {"prompt": "a", **row})) == ([], {reason: 1})
 
 
 @pytest.mark.parametrize(
@@ -211,7 +218,7 @@ def test_malformed_judgements_are_refused_with_their_row(
     tmp_path: Path, row: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(StageError, match=message) as caught:
-        read_preference_rows(written(tmp_path, {"prompt": "a", **row}))
+        rows_of(written(tmp_path, {"prompt": "a", **row}))
     assert caught.value.kind == "bad_data" and "mine.jsonl:1" in str(caught.value)
 
 

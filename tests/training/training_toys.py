@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablate.data import preferences
+from ablate.data.making import make
 from ablate.rewards.sources import RewardSource, load_reward
 from ablate.spec import stages
 from ablate.spec.config import Config
@@ -22,7 +22,7 @@ from ablate.training.ppo_update import PpoUpdate
 RUNS: dict[str, Callable[[Workspace], None]] = {
     "model": base.run,
     "sft": sft.run,
-    "preferences": preferences.run,
+    "preferences": make,
     "tokens": tokens.run,
     "reference": reference.run,
     "reward_model": reward_model.run,

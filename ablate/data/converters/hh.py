@@ -12,8 +12,10 @@ from typing import Literal
 
 from ablate.data.converters.common import Columns, Context, Converter, judged, row_by_row
 from ablate.data.reading.columns import Conversation, MalformedRow, drop_reason, text
-from ablate.data.reading.files import Row, bad_row, read_rows
+from ablate.data.reading.conversion import converted
+from ablate.data.reading.files import Row, read_rows
 from ablate.data.records import Document, Dropped, Judged, Messages, Pair
+from ablate.data.shaping.items import Item, prompt_of, row_number
 
 NAME = "hh-harmless"
 Part = Literal["train", "validation", "test"]
@@ -67,22 +69,25 @@ def convert_hh(rows: Iterable[Row], source: str) -> Iterator[Judged | Dropped]:
             yield Judged(Pair(f"{source}-{number}", prompt, *replies, source=source))
 
 
+def of_part(items: Iterable[Item | Dropped], part: str) -> Iterator[Item | Dropped]:
+    """Yield the rows of one part; those of the others are dropped as ``in_test_part`` and so on."""
+    for item in items:
+        if isinstance(item, Dropped):
+            yield item
+            continue
+        found = part_of(prompt_of(item))
+        yield item if found == part else Dropped(row_number(item), f"in_{found}_part")
+
+
 def read_hh(path: Path, part: Part = "train") -> tuple[list[Pair], Counter[str]]:
     """Return the usable pairs of one part, and how many rows of the file were left out, and why."""
     pairs: list[Pair] = []
     dropped: Counter[str] = Counter()
-    for number, row in read_rows(path):
-        try:
-            chosen, rejected = turns(text(row, "chosen")), turns(text(row, "rejected"))
-        except MalformedRow as error:
-            raise bad_row(path, number, str(error)) from error
-        if reason := _unusable(chosen, rejected):
-            dropped[reason] += 1
-        elif (found := part_of(chosen[:-1])) != part:
-            dropped[f"in_{found}_part"] += 1
-        else:
-            replies = chosen[-1]["content"], rejected[-1]["content"]
-            pairs.append(Pair(f"{NAME}-{number}", alternating(chosen[:-1]), *replies))
+    for item in of_part(converted(read_rows(path), convert_hh, NAME, where=path), part):
+        if isinstance(item, Dropped):
+            dropped[item.reason] += 1
+        elif isinstance(item, Judged) and item.pair is not None:
+            pairs.append(item.pair)
     return pairs, dropped
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from ablate.data.hygiene.check import NAMED, Check, not_applicable, over, percent
-from ablate.data.hygiene.exposure import Exposure, Overlap
-from ablate.data.hygiene.exposure_page import strongest
+from ablate.data.hygiene.exposure import Overlap
 from ablate.data.hygiene.pair_checks import (
     IdenticalReplies,
     LabelDirection,
@@ -125,23 +124,3 @@ def overlap_check(overlap: Overlap) -> Check:
         "way around"
     )
     return Check(name, over(value, warn=SAME_PROMPTS), found, value)
-
-
-def contamination_check(exposures: Sequence[Exposure]) -> Check:
-    """Return whether data sets hold items of suites; ``value`` is the largest share of a suite."""
-    name = "contamination"
-    known = [exposure for exposure in exposures if exposure.items]
-    if not known:
-        return not_applicable(name, "there are no evaluation items")
-    held = sorted(
-        (exposure for exposure in known if exposure.best), key=lambda exposure: -exposure.share
-    )
-    parts = [
-        f"{e.training} holds {len(e.best)} of {e.items} items of {e.suite} "
-        f"({percent(e.share)}; {e.count('exact')} whole)"
-        for e in held
-    ]
-    found = "; ".join(parts) or "no evaluation item was found in any training text"
-    value = max(exposure.share for exposure in known)
-    rows = tuple(f"{f.row} ({f.suite} {f.item})" for e in held for f in strongest(e))[:NAMED]
-    return Check(name, over(value, warn=0.0, fail=CONTAMINATED), found, value, rows)

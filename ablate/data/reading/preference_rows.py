@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ablate.data.reading.columns import (
@@ -17,15 +15,14 @@ from ablate.data.reading.columns import (
     prompt_of,
     reply,
 )
-from ablate.data.reading.files import bad_row, read_rows
 from ablate.data.records import Judged, Pair, Ranking, RatedReply
 
 CHOSEN_SCORES = ("chosen_score", "score_chosen", "chosen_rating")
 REJECTED_SCORES = ("rejected_score", "score_rejected", "rejected_rating")
 
 
-def read_preference_rows(path: Path) -> tuple[list[Judged], Counter[str]]:
-    """Return what the rows of a file say, and the rows dropped by reason.
+def judged_row(row: Mapping[str, Any], id_: str, source: str = "") -> Judged | str:
+    """Return what a row says, or the reason to drop it.
 
     A row has ``chosen`` and ``rejected``, or ``ranking`` (replies, best first), or one rated
     ``completion``; each reply is a string or messages. Replies may be whole conversations; the
@@ -34,22 +31,6 @@ def read_preference_rows(path: Path) -> tuple[list[Judged], Counter[str]]:
     what each was given. ``attributes`` holds ratings by name: an object for a ``completion``, else
     a list with one for each reply in the row's order.
     """
-    rows: list[Judged] = []
-    dropped: Counter[str] = Counter()
-    for place, row in read_rows(path):
-        try:
-            judged = judged_row(row, f"{path.name.partition('.')[0]}-{place}")
-        except MalformedRow as error:
-            raise bad_row(path, place, str(error)) from error
-        if isinstance(judged, Judged):
-            rows.append(judged)
-        else:
-            dropped[judged] += 1
-    return rows, dropped
-
-
-def judged_row(row: Mapping[str, Any], id_: str, source: str = "") -> Judged | str:
-    """Return what a row says, or the reason to drop it."""
     if row.get("ranking") is not None:
         return _ranked(row, id_, source)
     if row.get("chosen") is None and row.get("completion") is not None:
