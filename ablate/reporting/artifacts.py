@@ -29,6 +29,8 @@ class MetricRow:
     n_items: int
     direction: Direction
     unit: str
+    standard_error: float = math.nan
+    """Of a published number, where its source or the study states one; in the metric's unit."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class ScoreFile:
     """What a reader must see first."""
     notes: tuple[str, ...] = ()
     """What the numbers leave out."""
+    source: str = ""
+    """Where published numbers are from; empty for scores of outputs that are there."""
 
 
 def read_scores(folder: Path) -> ScoreFile:
@@ -82,7 +86,9 @@ def read_scores(folder: Path) -> ScoreFile:
         raise SurroundingsError(
             f"{path}: cannot be read as metric rows ({error}); remove the artifact and run again"
         ) from error
-    return ScoreFile(str(record.get("suite") or ""), rows, *said)
+    source = str(record.get("source") or "")
+    invalid, alarms, notes = said
+    return ScoreFile(str(record.get("suite") or ""), rows, invalid, alarms, notes, source)
 
 
 def read_file(path: Path, make: Any) -> Any:
@@ -103,6 +109,7 @@ def _metric_row(row: Mapping[str, Any]) -> MetricRow:
         n_items=int(row.get("n_items") or 0),
         direction=cast(Direction, row.get("direction", "none")),
         unit=str(row.get("unit", "")),
+        standard_error=number(row.get("standard_error")),
     )
 
 

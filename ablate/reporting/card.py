@@ -17,6 +17,7 @@ from ablate.reporting.artifacts import MetricRow
 from ablate.reporting.evidence import Evidence
 from ablate.reporting.markdown import escape
 from ablate.reporting.records import RunRecord, StudyRecord
+from ablate.spec.analysis import Analysis
 from ablate.spec.registry import model_named, registry
 from ablate.stats.crossed import item_score
 from ablate.stats.estimate import Estimate
@@ -227,10 +228,7 @@ def _study_of(exported: Exported, run: RunRecord) -> StudyRecord:
         question="",
         expectation="",
         status=None,
-        primary="average",
-        margin=1.0,
-        alpha=0.05,
-        correction="none",
+        analysis=Analysis(correction="none"),
         baseline=None,
         design="cells",
         cells=(exported.cell,),

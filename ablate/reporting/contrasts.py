@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
 
 from ablate.reporting.records import StudyRecord
+from ablate.spec.analysis import Expected
 from ablate.spec.usage import uses
 
-Kind = Literal["baseline", "step", "algorithm", "reward_model"]
 SIZES = ("small", "medium", "large", "full")
 ALGORITHM = "algorithm"
 _SIZE_FACTORS = ("reward_model", "reward_model.size", "reward_model.layers")
@@ -18,24 +17,104 @@ _SIZE_FACTORS = ("reward_model", "reward_model.size", "reward_model.layers")
 
 
 @dataclass(frozen=True)
+class Family:
+    """Comparisons that answer one question; corrections are made within one."""
+
+    name: str
+    """``baseline``, ``step``, ``algorithm``, ``reward_model``, or ``declared-1`` and so on."""
+    title: str
+    declared: bool = True
+    """Whether the study declared it before the results; the rest is exploratory."""
+    question: str = ""
+    expectation: str = ""
+    expect: Expected | tuple[float, float] | None = None
+    """A verdict, or a range of the primary metric's difference."""
+
+
+@dataclass(frozen=True)
 class Contrast:
     """``treatment - control``; contrasts of one kind are one family of comparisons."""
 
-    kind: Kind
+    kind: str
+    """Name of its family."""
     treatment: str
     control: str
     label: str
+    declared: bool = True
+
+
+_DESIGN: Mapping[str, Family] = {
+    "baseline": Family("baseline", "Effects against the baseline"),
+    "steps": Family("step", "Effect of each step"),
+    "algorithms": Family("algorithm", "PPO − DPO"),
+    "reward_models": Family("reward_model", "Effect of a larger reward model"),
+}
+"""Families that follow from a design, by the name that `analysis.contrasts` gives them."""
+
+
+def families_of(study: StudyRecord) -> tuple[Family, ...]:
+    """Return every family, those that the study declares first."""
+    said = study.analysis.contrasts
+    if said is None:
+        return tuple(_DESIGN.values())
+    declared = []
+    for number, entry in enumerate(said, 1):
+        if isinstance(entry, str):
+            declared.append(_DESIGN[entry])
+            continue
+        title = entry.name or f"{entry.treatment} − {entry.control}"
+        declared.append(
+            Family(
+                *(f"declared-{number}", title, True),
+                *(entry.question, entry.expectation, entry.expect),
+            )
+        )
+    rest = (replace(f, declared=False) for name, f in _DESIGN.items() if name not in said)
+    return (*declared, *rest)
 
 
 def contrasts_of(study: StudyRecord) -> tuple[Contrast, ...]:
-    """Return every declared comparison: baseline, ladder steps, algorithms, reward-model sizes."""
+    """Return every comparison: what the design implies, and what the study declares by itself."""
+    declared = {family.name: family.declared for family in families_of(study)}
     found = [
         *_against_baseline(study),
         *_steps(study),
         *_algorithms(study),
         *_reward_models(study),
+        *_declared(study),
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(replace(c, declared=declared[c.kind]) for c in found))
+
+
+def _declared(study: StudyRecord) -> Iterator[Contrast]:
+    for number, entry in enumerate(study.analysis.contrasts or (), 1):
+        if isinstance(entry, str):
+            continue
+        kind = f"declared-{number}"
+        if not entry.factor:
+            label = f"{entry.treatment} − {entry.control}"
+            yield Contrast(kind, entry.treatment, entry.control, label)
+            continue
+        for one, other in pairs_by(study, entry.factor, entry.treatment, entry.control):
+            rest = " · ".join(_without(study, one, entry.factor).values())
+            yield Contrast(kind, one, other, rest or f"{one} − {other}")
+
+
+def pairs_by(
+    study: StudyRecord, factor: str, treatment: str, control: str
+) -> Iterator[tuple[str, str]]:
+    """Yield cells (treatment, control) that have these levels and agree in every other factor.
+
+    A factor that only one of two cells uses, such as a reward model under PPO, is no difference.
+    """
+    for one in study.cells:
+        for other in study.cells:
+            left, right = study.levels_of(one), study.levels_of(other)
+            if (left.get(factor), right.get(factor)) != (treatment, control):
+                continue
+            shared = (left.keys() & right.keys()) - {factor}
+            if all(left[name] == right[name] for name in shared):
+                yield one, other
 
 
 def baseline_cell(study: StudyRecord) -> str | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import cast
 
 from ablate.reporting.artifacts import Direction
 from ablate.reporting.checks import inspect
-from ablate.reporting.contrasts import Contrast, Kind
+from ablate.reporting.contrasts import Contrast
 from ablate.reporting.evidence import Evidence
 from ablate.stats.crossed import (
     Arm,
@@ -27,15 +28,33 @@ from ablate.stats.seeds import seed_difference, seed_score
 from ablate.stats.verdicts import Verdict, decide
 
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)
-ITEMS_AND_SEEDS = "items and seeds"
-SEEDS_ONLY = "seeds only"
+
+
+class Basis(StrEnum):
+    """What the interval of a difference was made from."""
+
+    CROSSED = "items and seeds"
+    """Items and training seeds, seeds independent in the two cells."""
+    MATCHED = "items and matched seeds"
+    """The same where the study declares that seeds are paired."""
+    BORROWED = "items and a borrowed seed SD"
+    """One seed a cell; the spread over seeds is that of other cells, or declared."""
+    ITEMS = "items only"
+    """One seed a cell: nothing is said about recipes."""
+    SEEDS = "seeds only"
+    """No item scores: Welch's interval over seeds."""
+    PUBLISHED = "published"
+    """Numbers of a paper: no items, no seeds; an interval only where standard errors are stated."""
+    NONE = ""
+    """Invalid."""
 
 
 @dataclass(frozen=True)
 class EffectRow:
     """One line of the effects table."""
 
-    kind: Kind
+    kind: str
+    """Name of its family."""
     label: str
     treatment: str
     control: str
@@ -47,6 +66,11 @@ class EffectRow:
     p_adjusted: float
     """Within the family: contrasts of this kind on this metric. The strictest one where the same
     two cells stand in several families."""
+    p_equivalence: float
+    """Larger p of two one-sided tests that the difference lies inside the margin; not adjusted."""
+    shrunken: float
+    """The difference drawn towards the mean of its family, by as much as noise explains its spread;
+    what to expect of the largest one when it is run again. NaN in a family of fewer than three."""
     verdict: Verdict
     detectable: float
     """True difference that this design finds 8 times in 10, family counted; over items only where
@@ -56,9 +80,9 @@ class EffectRow:
     tipping_seed_sd: float
     """With one seed: the seed-to-seed SD above which the difference is no longer significant."""
     confirmatory: bool
-    """Whether the metric was declared primary; the rest is exploratory."""
-    method: str
-    """What the interval crosses: items and seeds, or seeds only where no item scores exist."""
+    """Whether contrast and metric were declared before the results; the rest is exploratory."""
+    basis: Basis
+    """What the interval was made from."""
     invalid: tuple[str, ...]
     """Tripwires that fired."""
     warnings: tuple[str, ...]
@@ -122,9 +146,9 @@ def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> EffectRow | N
     found = inspect(evidence, contrast, metric, seeds)
     margin = _margin(evidence, metric)
     if found.invalid:
-        effect, checkpoint, method, more = _without_interval(evidence, contrast, metric)
+        effect, checkpoint, basis, more = _without_interval(evidence, contrast, metric)
     else:
-        effect, checkpoint, method, more = _estimates(evidence, contrast, metric, margin)
+        effect, checkpoint, basis, more = _estimates(evidence, contrast, metric, margin)
     runs = [run for cell in sides for run in evidence.finished(cell) if run.seed in seeds]
     return EffectRow(
         kind=contrast.kind,
@@ -135,12 +159,14 @@ def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> EffectRow | N
         effect=effect,
         checkpoint=checkpoint,
         p_adjusted=math.nan,
+        p_equivalence=math.nan,
+        shrunken=math.nan,
         verdict=Verdict.INCONCLUSIVE,
         detectable=math.nan,
         seeds_to_resolve=more,
         tipping_seed_sd=math.nan if effect.defined else tipping_seed_sd(checkpoint),
-        confirmatory=metric == evidence.study.primary,
-        method=method,
+        confirmatory=contrast.declared and metric == evidence.study.primary,
+        basis=basis,
         invalid=found.invalid,
         warnings=found.warnings,
         run_ids=tuple(dict.fromkeys(run.run_id for run in runs)),
@@ -149,24 +175,24 @@ def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> EffectRow | N
 
 def _estimates(
     evidence: Evidence, contrast: Contrast, metric: str, margin: float
-) -> tuple[Estimate, Estimate, str, int | None]:
+) -> tuple[Estimate, Estimate, Basis, int | None]:
     seeds = common_seeds(evidence, contrast)
     arms = _arms(evidence, contrast, metric, seeds)
     if arms is None:
-        return _seeds_only(evidence, contrast, metric), UNKNOWN, SEEDS_ONLY, None
+        return _seeds_only(evidence, contrast, metric), UNKNOWN, Basis.SEEDS, None
     effect, checkpoint = crossed_difference(*arms), item_difference(*arms)
     more = None
     if margin > 0 and effect.defined:
         more = seeds_needed(difference_components(*arms), len(seeds), margin)
-    return effect, checkpoint, ITEMS_AND_SEEDS, more
+    return effect, checkpoint, Basis.CROSSED, more
 
 
 def _without_interval(
     evidence: Evidence, contrast: Contrast, metric: str
-) -> tuple[Estimate, Estimate, str, int | None]:
+) -> tuple[Estimate, Estimate, Basis, int | None]:
     """An invalid difference keeps its value, so that a reader sees what was thrown out."""
     effect = _seeds_only(evidence, contrast, metric)
-    return replace(effect, low=math.nan, high=math.nan), UNKNOWN, "", None
+    return replace(effect, low=math.nan, high=math.nan), UNKNOWN, Basis.NONE, None
 
 
 def _arms(

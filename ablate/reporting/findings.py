@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ablate.reporting.contrasts import Kind, contrasts_of
+from ablate.reporting.contrasts import Family, contrasts_of, families_of
 from ablate.reporting.effects import EffectRow, effect_rows
 from ablate.reporting.evidence import Evidence
 from ablate.reporting.records import StudyRecord
@@ -16,9 +16,11 @@ class Findings:
 
     study: StudyRecord
     evidence: Evidence
+    families: tuple[Family, ...]
+    """Families of comparisons, those declared first."""
     effects: tuple[EffectRow, ...]
 
-    def rows(self, kind: Kind, metric: str | None = None) -> list[EffectRow]:
+    def rows(self, kind: str, metric: str | None = None) -> list[EffectRow]:
         """Return the effects of one kind on one metric (the primary one by default)."""
         name = metric or self.study.primary
         return [row for row in self.effects if row.kind == kind and row.metric == name]
@@ -29,4 +31,5 @@ def analyse(study: StudyRecord) -> Findings:
     evidence = Evidence(study)
     metrics = dict.fromkeys([*evidence.headline, study.primary, "greedy_average", "gold"])
     known = [name for name in metrics if name in evidence.metrics]
-    return Findings(study, evidence, tuple(effect_rows(evidence, contrasts_of(study), known)))
+    rows = effect_rows(evidence, contrasts_of(study), known)
+    return Findings(study, evidence, families_of(study), tuple(rows))

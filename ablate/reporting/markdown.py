@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from ablate.reporting.data_cards import DataCard
 from ablate.reporting.disagreements import Disagreement
-from ablate.reporting.document import Document, Section
+from ablate.reporting.document import Document
+from ablate.reporting.section import Section
 from ablate.reporting.tables import Cell, Table
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ablate.spec.analysis import Analysis
+
 RunKind = Literal["policy", "base", "sft", "imported"]
 Design = Literal["ladder", "grid", "one_factor_at_a_time", "cells"]
 
@@ -35,6 +37,8 @@ class RunRecord:
     """Why the run has no evaluation; a text that starts with ``failed`` marks a failure."""
     spent: Mapping[str, float] = field(default_factory=dict)
     """Budgets that the run's own stages spent; empty where they are not all there."""
+    group: str = ""
+    """Heading that the cell's row stands under, such as the kind of its preference data."""
 
     def folder(self, role: str) -> Path | None:
         """Return the artifact of a stage, or None."""
@@ -55,13 +59,8 @@ class StudyRecord:
     expectation: str
     status: str | None
     """``preliminary`` marks the whole report."""
-    primary: str
-    """Metric whose effects are confirmatory; every other is exploratory."""
-    margin: float
-    """Smallest effect of interest, in points of a percentage."""
-    alpha: float
-    correction: str
-    """``holm``, ``bh``, ``bonferroni`` or ``none``, within each family of primary effects."""
+    analysis: Analysis
+    """What was declared before the results."""
     baseline: str | Mapping[str, str] | None
     """A cell, or the control of each cell that has one, where the study names levels of some
     factors: effects then pair within equal levels of the others."""
@@ -83,6 +82,26 @@ class StudyRecord:
     """What the study calls a data artifact, by fingerprint; others have their own names."""
     data_notes: tuple[str, ...] = ()
     """Sentences on who labelled and who judges."""
+
+    @property
+    def primary(self) -> str:
+        """Metric whose effects are confirmatory; every other is exploratory."""
+        return self.analysis.primary
+
+    @property
+    def margin(self) -> float:
+        """Smallest effect of interest, in points of a percentage."""
+        return self.analysis.margin
+
+    @property
+    def alpha(self) -> float:
+        """Two-sided error rate."""
+        return self.analysis.alpha
+
+    @property
+    def correction(self) -> str:
+        """Correction within each family of primary effects."""
+        return self.analysis.correction
 
     def runs_of(self, cell: str) -> tuple[RunRecord, ...]:
         """Return the runs of a cell by seed."""

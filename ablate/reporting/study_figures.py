@@ -8,7 +8,6 @@ import numpy as np
 
 from ablate.errors import unknown_choice
 from ablate.reporting import text
-from ablate.reporting.contrasts import Kind
 from ablate.reporting.costs import UNITS
 from ablate.reporting.effects import score_of
 from ablate.reporting.evaluation_figures import accuracy, epochs, win_rates
@@ -54,7 +53,7 @@ def stepwise(found: Findings) -> Drawing | None:
     )
 
 
-def _bars(found: Findings, cells: Sequence[str], metrics: Sequence[str], kind: Kind) -> Bars:
+def _bars(found: Findings, cells: Sequence[str], metrics: Sequence[str], kind: str) -> Bars:
     scores, steps = {}, {}
     for metric in metrics:
         group = text.label(metric)

@@ -9,28 +9,21 @@ from collections.abc import Sequence
 from ablate.errors import nearest
 from ablate.reporting import text
 from ablate.reporting.block_tables import duel_mean, wins_sentence
-from ablate.reporting.contrasts import Kind
-from ablate.reporting.effects import EffectRow
+from ablate.reporting.effects import Basis, EffectRow
 from ablate.reporting.findings import Findings
 from ablate.reporting.records import interval_scope, listed
 from ablate.reporting.tables import invalid_text, points
 from ablate.stats.verdicts import Verdict
 
-_FAMILIES: dict[Kind, str] = {
-    "baseline": "Comparisons with the baseline",
-    "step": "Changes from one rung to the next",
-    "algorithm": "PPO against DPO",
-    "reward_model": "Steps to a larger reward model",
-}
-
 
 def observed(found: Findings) -> list[str]:
     """Return the paragraph's sentences; says so where nothing could be compared yet."""
     sentences = []
-    for kind, name in _FAMILIES.items():
-        rows = found.rows(kind)
+    for family in found.families:
+        rows = found.rows(family.name)
         if rows:
-            sentences.append(f"{name} on {text.label(found.study.primary)}: {_counts(rows)}.")
+            on = text.label(found.study.primary)
+            sentences.append(f"{family.title} on {on}: {_counts(rows)}.")
     if not sentences:
         sentences = _unmeasured(found) or [
             "No pair of cells has finished yet, so nothing can be compared."
@@ -147,7 +140,7 @@ def methods(found: Findings) -> list[str]:
         " that interval does; inconclusive otherwise, with the difference that would have been"
         " found 8 times in 10; invalid when a tripwire fired.",
     ]
-    if any(row.method == "seeds only" for row in found.effects):
+    if any(row.basis is Basis.SEEDS for row in found.effects):
         sentences.append(
             "Where a metric has no item scores the interval is Welch's over seeds alone."
         )

@@ -72,55 +72,9 @@ def tone_of(row: EffectRow) -> Tone:
     return tones.get(row.verdict, "")
 
 
-def effects(found: Findings, rows: Sequence[EffectRow], name: str, *, caption: str) -> Table:
-    """Return the effects with everything behind each: the data table of the forest plot."""
-    unit = found.evidence.metrics[rows[0].metric].unit
-    notes = [notes_of(row, found.study.margin, unit) for row in rows]
-    columns = ("contrast", "Δ [95 % CI]", "adj. p", "verdict", "detectable", "items", "seeds")
-    return Table(
-        name,
-        caption,
-        (*columns, "notes") if any(notes) else columns,
-        tuple(
-            (
-                Cell(row.label, sub=f"against {row.control}"),
-                Cell(text.effect(row.shown, unit), sort=row.effect.value, tone=tone_of(row)),
-                Cell(text.p_text(row.p_adjusted), sort=_known(row.p_adjusted)),
-                Cell(f"{row.verdict.symbol} {row.verdict.value}"),
-                Cell(text.plain(row.detectable, unit), sort=_known(row.detectable)),
-                Cell(str(row.shown.n_items or row.effect.n_items)),
-                Cell(str(row.effect.n_seeds), sort=float(row.effect.n_seeds)),
-                *((Cell("; ".join(said), wide=True),) if any(notes) else ()),
-            )
-            for row, said in zip(rows, notes, strict=True)
-        ),
-    )
-
-
-def _known(value: float) -> float | None:
+def known(value: float) -> float | None:
+    """Return a value that sorting uses: None where it is undefined."""
     return None if math.isnan(value) else value
-
-
-def notes_of(row: EffectRow, margin: float, unit: str) -> list[str]:
-    """Say what a reader must know beside an effect: tripwires, one seed, what would resolve it."""
-    notes = [*row.invalid, *row.warnings]
-    if row.method == "seeds only":
-        notes.append("no item scores: interval over seeds only")
-    if row.invalid or row.verdict is not Verdict.INCONCLUSIVE:
-        return notes
-    if not row.effect.defined and row.checkpoint.defined:
-        notes.append(f"1 seed: interval over items only; {_tipping(row.tipping_seed_sd, unit)}")
-    elif row.seeds_to_resolve is not None:
-        notes.append(f"{row.seeds_to_resolve} seeds a side would show {points(margin)}")
-    elif row.effect.defined and unit == "percent" and row.detectable > margin > 0:
-        notes.append(f"more seeds alone cannot show {points(margin)}: more items are needed too")
-    return notes
-
-
-def _tipping(seed_sd: float, unit: str) -> str:
-    if not seed_sd > 0:
-        return "not significant even so"
-    return f"no longer significant at a seed-to-seed SD above {text.plain(seed_sd, unit)}"
 
 
 def points(margin: float) -> str:
@@ -151,7 +105,7 @@ def sight(found: Findings) -> Table | None:
                     sort=middle,
                     tone="worse" if blind else "",
                 ),
-                Cell(text.plain(margin), sort=_known(margin)),
+                Cell(text.plain(margin), sort=known(margin)),
                 Cell("no: blind to the margin" if blind else "yes"),
             )
         )

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablate.errors import StudyError, SurroundingsError
+from ablate.spec.analysis import Analysis
 from ablate.spec.assignments import apply_sets
 from ablate.spec.commands import command_name
 from ablate.spec.datasets import DataKind, read_datasets, suites_of, wrong_name
@@ -23,7 +24,7 @@ from ablate.spec.names import Files, Kind, LocalFile, Missing
 from ablate.spec.problems import Place, Problem
 from ablate.spec.registry import registry
 from ablate.spec.source import Source, at_mark
-from ablate.spec.study import NOT_YET, Analysis, Match, Seeds, Study
+from ablate.spec.study import NOT_YET, Match, Seeds, Study
 from ablate.spec.yaml_source import UnreadableYaml, decode, parse
 
 _ABOUT_CELLS = {"baseline", "include", "exclude"}

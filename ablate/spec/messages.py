@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ablate.errors import nearest
 from ablate.spec.problems import Place, Problem
@@ -55,6 +55,11 @@ def one_of(found: object, allowed: Iterable[str]) -> str:
     choices = sorted(allowed)
     listed = ", ".join(choices) if choices else "(nothing)"
     return f"{show(found)} is not one of {listed}.{nearest(found, choices)}"
+
+
+def field_problem(message: str, key: str = "") -> PydanticCustomError:
+    """Return an error for a validator to raise; ``key`` is the key below it to point at."""
+    return PydanticCustomError("study", "{message}", {"message": message, "key": key})
 
 
 def value_message(error: ErrorDetails) -> str:

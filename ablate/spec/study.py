@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
 
+from ablate.spec.analysis import Analysis
 from ablate.spec.config import Config
 from ablate.spec.evaluation import ImportFormat
-from ablate.spec.messages import show
+from ablate.spec.messages import field_problem, show
 from ablate.spec.policies import Budget, BudgetUnit
 
 DESIGNS = ("grid", "ladder", "one_factor_at_a_time", "cells")
@@ -26,15 +26,11 @@ SeededStage = Literal["model", "sft", "preferences", "reward_model", "policy", "
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def _problem(message: str, key: str = "") -> PydanticCustomError:
-    """Return an error for a validator to raise; ``key`` is the key below it to point at."""
-    return PydanticCustomError("study", "{message}", {"message": message, "key": key})
-
-
 def _study_name(value: object) -> object:
     if isinstance(value, str) and not _NAME.fullmatch(value):
         allowed = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit"
-        raise _problem(f"{show(value)} cannot name a folder; allowed are {allowed}. Rename it.")
+        found = f"{show(value)} cannot name a folder; allowed are {allowed}. Rename it."
+        raise field_problem(found)
     return value
 
 
@@ -43,7 +39,7 @@ def _overrides(value: object) -> object:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise _problem(
+        raise field_problem(
             f"{show(value)} is not a mapping of fields to values, such as {{policy.beta: 0.1}}."
         )
     return value
@@ -52,12 +48,13 @@ def _overrides(value: object) -> object:
 def _factor(value: object) -> object:
     """Accept a list of values, or a mapping of level names to overrides."""
     if not isinstance(value, list | tuple | Mapping):
-        raise _problem(
+        raise field_problem(
             f"{show(value)} is not a list of levels, nor a mapping of level names to fields. "
             f"Write [{value}]."
         )
     if not value:
-        raise _problem("no levels; a factor needs at least one. Add levels or remove the factor.")
+        found = "no levels; a factor needs at least one. Add levels or remove the factor."
+        raise field_problem(found)
     return value
 
 
@@ -66,7 +63,7 @@ def _seeds(value: object) -> object:
         return {"n": value}
     if not isinstance(value, Mapping | Seeds):
         found = f"{show(value)} is neither a number of seeds nor a mapping of n and vary."
-        raise _problem(f"{found} Write 3 or {{n: 3, vary: [policy]}}.")
+        raise field_problem(f"{found} Write 3 or {{n: 3, vary: [policy]}}.")
     return value
 
 
@@ -77,7 +74,7 @@ def _groups(value: object) -> object:
 def _baseline(value: object) -> object:
     if value is None or isinstance(value, str | Mapping):
         return value
-    raise _problem(
+    raise field_problem(
         f"{show(value)} is neither a cell's name nor a mapping of factors to levels. "
         "Write one of the two."
     )
@@ -85,7 +82,7 @@ def _baseline(value: object) -> object:
 
 def _rung(value: object) -> object:
     if not isinstance(value, Mapping) or len(value) != 1:
-        raise _problem(
+        raise field_problem(
             f"{show(value)} is not a rung; a rung is one name and its change, "
             "such as `- + better data: {dataset: ai-fine}`."
         )
@@ -138,7 +135,7 @@ class Match(Config):
         if len(given) != 1:
             found = f"{', '.join(given)} are given" if given else "nothing is given"
             allowed = ", ".join(type(self).model_fields)
-            raise _problem(f"{found}; one of {allowed} is needed. Keep one.")
+            raise field_problem(f"{found}; one of {allowed} is needed. Keep one.")
         return self
 
     @property
@@ -146,19 +143,6 @@ class Match(Config):
         """Return the one budget that is given."""
         name = next(name for name in type(self).model_fields if getattr(self, name) is not None)
         return Budget(unit=cast(BudgetUnit, name), amount=float(getattr(self, name)))
-
-
-class Analysis(Config):
-    """What is tested, declared before the results are seen."""
-
-    primary: Annotated[str, Field(min_length=1)] = "average"
-    """Metric of the verdicts, as the suite names it."""
-    margin: Annotated[float, Field(gt=0, strict=True)] = 1.0
-    """Smallest effect of interest, in the metric's unit (points for percentages)."""
-    alpha: Annotated[float, Field(gt=0, lt=0.5, strict=True)] = 0.05
-    """Two-sided error rate of the intervals: 0.05 gives 95 %."""
-    correction: Literal["holm", "bh", "none"] = "holm"
-    """Correction over the family of comparisons: Holm, Benjamini-Hochberg, or none."""
 
 
 def _files(value: object) -> object:
@@ -244,14 +228,14 @@ class Study(Config):
     def _one_design(self) -> Self:
         given = [name for name in DESIGNS if getattr(self, name) is not None]
         if not given:
-            raise _problem(f"no design; a study has one of {', '.join(DESIGNS)}. Add one.")
+            raise field_problem(f"no design; a study has one of {', '.join(DESIGNS)}. Add one.")
         if len(given) > 1:
             found = f"a second design beside {given[0]}; a study has one. Keep one."
-            raise _problem(found, given[1])
+            raise field_problem(found, given[1])
         for name, design in _BELONGS_TO.items():
             if getattr(self, name) and given != [design]:
                 found = f"belongs to {design!r}; this study has {given[0]!r}. Remove it."
-                raise _problem(found, name)
+                raise field_problem(found, name)
         return self
 
     @property

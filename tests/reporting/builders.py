@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ablate.reporting.records import RunRecord, StudyRecord
+from ablate.spec.analysis import Analysis
 
 CATEGORIES = (
     *("factuality", "reasoning", "coding"),
@@ -328,10 +329,7 @@ def study_of(root: Path, fakes: Sequence[Fake], size: Size, **changes: Any) -> S
         question="On the same preference data, does PPO beat DPO?",
         expectation="PPO wins by 0 to 2 points on average.",
         status=None,
-        primary="average",
-        margin=1.0,
-        alpha=0.05,
-        correction="holm",
+        analysis=Analysis(),
         baseline="SFT",
         design="grid",
         cells=tuple(fake.name for fake in fakes),

@@ -17,6 +17,7 @@ from ablate.reporting.findings import analyse
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.report import build_report
 from ablate.reporting.summary import observed
+from ablate.spec.analysis import Analysis
 from ablate.spec.load import LoadedStudy, load_study
 from ablate.store.files import sha256
 from ablate.store.layout import Store
@@ -82,7 +83,7 @@ def test_a_letter_that_the_font_lacks_is_drawn_without_a_warning() -> None:
 def test_a_primary_metric_that_nothing_measured_is_named_with_the_nearest(
     one_seed_study: StudyRecord,
 ) -> None:
-    text = " ".join(observed(analyse(replace(one_seed_study, primary="avrage"))))
+    text = " ".join(observed(analyse(replace(one_seed_study, analysis=Analysis(primary="avrage")))))
     assert "No evaluation measured the primary metric 'avrage'" in text
     assert "Did you mean 'average'? Correct analysis.primary." in text
     assert "has finished yet" not in text

@@ -51,7 +51,7 @@ def test_an_effect_is_the_crossed_difference_of_the_stored_outputs(
     assert row.effect.value == pytest.approx(expected.value)
     assert (row.effect.low, row.effect.high) == pytest.approx((expected.low, expected.high))
     assert (row.effect.n_items, row.effect.n_seeds) == (384, 3)
-    assert row.method == "items and seeds"
+    assert row.basis == "items and seeds"
 
 
 def test_every_row_names_the_runs_of_both_sides(ladder_study: StudyRecord) -> None:
@@ -230,7 +230,7 @@ def test_scores_that_their_items_do_not_explain_fall_back_to_seeds(tmp_path: Pat
         assert folder is not None
         (folder / "samples.jsonl").unlink()
     row = next(r for r in analyse(study).rows("baseline") if r.treatment == "ppo ai-fine")
-    assert row.method == "seeds only" and row.effect.defined
+    assert row.basis == "seeds only" and row.effect.defined
 
 
 def test_a_truncation_gap_is_named_beside_the_number(ladder_study: StudyRecord) -> None:

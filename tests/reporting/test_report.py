@@ -94,7 +94,7 @@ def test_the_page_shows_question_expectation_and_what_was_observed(
     text = Page(ladder_report.html.read_text()).text
     assert "does PPO beat DPO?" in text and "PPO wins by 0 to 2 points" in text
     assert (
-        "Comparisons with the baseline on Average: 4 better, 1 worse and 1 inconclusive of 6."
+        "Effects against the baseline on Average: 4 better, 1 worse and 1 inconclusive of 6."
         in text
     )
     assert "leave out what redrawing the base model, the SFT checkpoint and the preference" in text

@@ -115,7 +115,7 @@ def test_an_accuracy_on_people_s_labels_is_held_against_their_agreement(
 
 
 def test_a_generated_world_s_pairs_are_not_held_against_people(reward_study: StudyRecord) -> None:
-    table = three_ways(Findings(reward_study, Evidence(reward_study), ()))
+    table = three_ways(Findings(reward_study, Evidence(reward_study), (), ()))
     assert table is not None and not any("People agree" in note for note in table.notes)
 
 

@@ -1,0 +1,18 @@
+"""Single tasks, and what the outputs look like."""
+
+from __future__ import annotations
+
+from ablate.reporting.findings import Findings
+from ablate.reporting.scores_diagnostics import diagnostics_table
+from ablate.reporting.scores_tasks import task_tables
+from ablate.reporting.section import Section, given
+
+
+def tasks(found: Findings) -> Section:
+    """Return every task's score."""
+    return Section("tasks", "Tasks", tables=task_tables(found))
+
+
+def outputs(found: Findings) -> Section:
+    """Return length, truncation, refusals and repetition."""
+    return Section("diagnostics", "Outputs", tables=given(diagnostics_table(found)))

@@ -1,0 +1,31 @@
+"""Training curves, evaluation over epochs, and over-optimization."""
+
+from __future__ import annotations
+
+from ablate.reporting import study_figures
+from ablate.reporting.evaluation_figures import epochs
+from ablate.reporting.findings import Findings
+from ablate.reporting.section import Section, given
+
+
+def training(found: Findings) -> Section:
+    """Return the step metrics of online and offline algorithms."""
+    drawn = given(study_figures.online_curves(found), study_figures.offline_curves(found))
+    return Section("training", "Training", (), drawn)
+
+
+def over_epochs(found: Findings) -> Section:
+    """Return scores of checkpoints kept on the way."""
+    return Section("epochs", "Evaluation over epochs", (), given(epochs(found)))
+
+
+def over_optimization(found: Findings) -> Section:
+    """Return proxy and gold reward against the distance travelled."""
+    drawn = given(study_figures.overoptimization(found))
+    return Section("over-optimization", "Over-optimization", (_TEXT,), drawn)
+
+
+_TEXT = (
+    "The proxy is the reward model's score that PPO maximizes; gold is the world's true reward."
+    " Where the proxy rises and gold falls, the policy exploits the reward model."
+)
