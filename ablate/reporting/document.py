@@ -18,6 +18,7 @@ from ablate.reporting.sections import (
     effects,
     judged,
     outputs,
+    over_optimization,
     rewards,
     scores,
     sight,
@@ -60,7 +61,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     costs.section,
     training.training,
     training.over_epochs,
-    training.over_optimization,
+    over_optimization.section,
     data.section,
 )
 """The page in reading order."""

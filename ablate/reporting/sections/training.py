@@ -1,4 +1,4 @@
-"""Training curves, evaluation over epochs, and over-optimization."""
+"""Training curves and evaluation over epochs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,3 @@ def training(found: Findings) -> Section:
 def over_epochs(found: Findings) -> Section:
     """Return scores of checkpoints kept on the way."""
     return Section("epochs", "Evaluation over epochs", (), given(epochs(found)))
-
-
-def over_optimization(found: Findings) -> Section:
-    """Return proxy and gold reward against the distance travelled."""
-    drawn = given(study_figures.overoptimization(found))
-    return Section("over-optimization", "Over-optimization", (_TEXT,), drawn)
-
-
-_TEXT = (
-    "The proxy is the reward model's score that PPO maximizes; gold is the world's true reward."
-    " Where the proxy rises and gold falls, the policy exploits the reward model."
-)
