@@ -33,7 +33,7 @@ def effects(found: Findings, rows: Sequence[EffectRow], name: str, *, caption: s
         tuple(
             (
                 Cell(row.label, sub=f"against {row.control}"),
-                Cell(text.effect(row.shown, unit), sort=row.effect.value, tone=tone_of(row)),
+                _difference(row, unit),
                 Cell(text.p_text(row.p_adjusted), sort=known(row.p_adjusted)),
                 Cell(f"{row.verdict.symbol} {row.verdict.value}"),
                 Cell(text.plain(row.detectable, unit), sort=known(row.detectable)),
@@ -44,6 +44,12 @@ def effects(found: Findings, rows: Sequence[EffectRow], name: str, *, caption: s
             for row, said in zip(rows, notes, strict=True)
         ),
     )
+
+
+def _difference(row: EffectRow, unit: str) -> Cell:
+    shown, said = row.shown, text.effect(row.shown, unit)
+    low, high = shown.low, shown.high
+    return Cell(said, sort=row.effect.value, tone=tone_of(row), low=low, high=high)
 
 
 def notes_of(row: EffectRow, margin: float, unit: str) -> list[str]:

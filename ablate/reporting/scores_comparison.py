@@ -112,7 +112,7 @@ def _score(found: Findings, cell: str, metric: MetricRow) -> Cell:
     shown = text.plain(estimate.value, metric.unit)
     if row is None:
         width = text.half_width(estimate, metric.unit)
-        plain = Cell(shown, sub=width, sort=estimate.value)
+        plain = Cell(shown, sub=width, sort=estimate.value, low=estimate.low, high=estimate.high)
         return marked(plain, estimate, found=found, cell=cell, metric=metric)
     hint = f"{row.verdict.value}; adjusted p {text.p_text(row.p_adjusted)}"
     sub = f"{text.signed(row.effect.value, metric.unit)}\n{text.interval(row.shown, metric.unit)}"
@@ -121,6 +121,7 @@ def _score(found: Findings, cell: str, metric: MetricRow) -> Cell:
     else:
         sub = f"{row.verdict.symbol} {sub}"
     field = Cell(shown, sub, sort=estimate.value, tone=tone_of(row), hint=hint)
+    field = replace(field, low=estimate.low, high=estimate.high)
     return marked(field, estimate, found=found, cell=cell, metric=metric)
 
 

@@ -34,6 +34,19 @@ class Cell:
     strong: bool = False
     wide: bool = False
     """Running text, which may be broken into lines."""
+    low: float = math.nan
+    """Unrounded bounds of the interval of ``sort``; NaN where there is none."""
+    high: float = math.nan
+    slanted: bool = False
+    """A difference between rows above, in italics."""
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows that stand together, under a heading where it is not empty."""
+
+    title: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,22 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    groups: tuple[RowGroup, ...] = ()
+    """All rows in order, group by group; empty where they are one group."""
+    spans: tuple[tuple[str, int], ...] = ()
+    """Titles over columns that stand side by side, each with how many it covers; all columns in
+    order, empty titles over those that have none. Empty where no column has one."""
+    sortable: bool = True
+    """False where the order of the rows is part of what they say."""
+
+    @property
+    def blocks(self) -> tuple[tuple[str, tuple[tuple[Cell, ...], ...]], ...]:
+        """Heading and rows of every group in order."""
+        found, first = [], 0
+        for group in self.groups or (RowGroup("", len(self.rows)),):
+            found.append((group.title, self.rows[first : first + group.rows]))
+            first += group.rows
+        return tuple(found)
 
 
 def costs(found: Findings) -> Table | None:
@@ -129,7 +158,9 @@ def score_cell(estimate: Estimate, unit: str) -> Cell:
     if math.isnan(estimate.value):
         return Cell(text.DASH, tone="muted", hint="no such score")
     width = text.half_width(estimate, unit)
-    return Cell(text.plain(estimate.value, unit), sub=width, sort=estimate.value)
+    shown = text.plain(estimate.value, unit)
+    low, high = estimate.low, estimate.high
+    return Cell(shown, sub=width, sort=estimate.value, low=low, high=high)
 
 
 def cell_score(found: Findings, cell: str, metric: MetricRow) -> Cell:

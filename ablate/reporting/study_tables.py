@@ -1,0 +1,143 @@
+"""Every table of a study by name, as the report shows it and as a pandas frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal
+
+import pandas as pd
+
+from ablate.errors import unknown_choice
+from ablate.reporting import tables
+from ablate.reporting.block_tables import duel_table, reward_table
+from ablate.reporting.data_cards import data_report
+from ablate.reporting.effect_tables import family_table
+from ablate.reporting.findings import Findings
+from ablate.reporting.provenance import provenance_of
+from ablate.reporting.reward_models import three_ways
+from ablate.reporting.scores_comparison import comparison
+from ablate.reporting.scores_diagnostics import diagnostics_table
+from ablate.reporting.scores_judged import judged_table
+from ablate.reporting.scores_spread import spread_table
+from ablate.reporting.scores_tasks import task_tables
+from ablate.reporting.tables import Cell, Table
+
+Maker = Callable[[Findings], Table | None]
+"""Makes one table; None for a study that does not have it."""
+Form = Literal["values", "text", "long"]
+EFFECTS = "effects-"
+"""Before a family's name: the table of its effects on the primary metric."""
+
+
+def _task(found: Findings, *, name: str) -> Table | None:
+    return next((table for table in task_tables(found) if table.name == name), None)
+
+
+def _data(found: Findings, *, name: str) -> Table | None:
+    shown = data_report(found.study).tables
+    return next((table for table in shown if table.name == name), None)
+
+
+def _provenance(found: Findings, *, name: str) -> Table | None:
+    known = provenance_of(found.study)
+    return known.stages if name == "stages" else known.runs
+
+
+TABLES: dict[str, Maker] = {
+    "sight": tables.sight,
+    "comparison": comparison,
+    "spread": spread_table,
+    "dpo-vs-ppo": duel_table,
+    "effects-baseline": partial(family_table, name="baseline"),
+    "effects-step": partial(family_table, name="step"),
+    "effects-algorithm": partial(family_table, name="algorithm"),
+    "effects-reward-model": partial(family_table, name="reward_model"),
+    "reward-three-ways": three_ways,
+    "reward-models": reward_table,
+    "tasks": partial(_task, name="tasks"),
+    "task-details": partial(_task, name="task-details"),
+    "task-definitions": partial(_task, name="task-definitions"),
+    "judged": judged_table,
+    "diagnostics": diagnostics_table,
+    "costs": tables.costs,
+    "data": partial(_data, name="data"),
+    "prompt-overlap": partial(_data, name="prompt-overlap"),
+    "contamination": partial(_data, name="contamination"),
+    "templates": partial(_data, name="templates"),
+    "stages": partial(_provenance, name="stages"),
+    "fingerprints": partial(_provenance, name="fingerprints"),
+}
+"""Every table by the name of its file, in the order of the page. A study that declares contrasts
+has one ``effects-declared-N`` for each beside these."""
+
+
+def makers_of(found: Findings) -> Mapping[str, Maker]:
+    """Return every table that a study may have, those of its own contrasts included."""
+    own = [f.name for f in found.families if f.name.startswith("declared")]
+    return {**TABLES, **{EFFECTS + name: partial(family_table, name=name) for name in own}}
+
+
+def table_of(found: Findings, name: str) -> Table | None:
+    """Return a table by its name, or None where the study does not have it.
+
+    Raises ValueError for an unknown name.
+    """
+    makers = makers_of(found)
+    if name not in makers:
+        raise ValueError(unknown_choice("table", name, makers))
+    return makers[name](found)
+
+
+def frame_of(table: Table, form: Form = "values") -> pd.DataFrame:
+    """Return a table as a frame; row heads are its index.
+
+    ``values``: each field's unrounded number, NaN where undefined; a column that holds no numbers
+    keeps its text. ``text``: what the page prints, small print in parentheses. ``long``: one row a
+    field: ``row``, ``column``, ``value``, ``low``, ``high``, ``text``, ``sub`` and ``hint``.
+    """
+    if form == "long":
+        return _long(table)
+    shown = _texts if form == "text" else _values
+    heads = pd.Index([row[0].text for row in table.rows], name=table.columns[0])
+    fields = list(zip(*table.rows, strict=True))[1:]
+    # By number first: two columns may have one title.
+    frame = pd.DataFrame({n: shown(column) for n, column in enumerate(fields)}, index=heads)
+    return frame.set_axis(list(table.columns[1:]), axis="columns")
+
+
+def _values(fields: tuple[Cell, ...]) -> list[float] | list[str]:
+    if all(field.sort is None for field in fields):
+        return [field.text for field in fields]
+    return [math.nan if field.sort is None else field.sort for field in fields]
+
+
+def _texts(fields: tuple[Cell, ...]) -> list[str]:
+    return [_text(field) for field in fields]
+
+
+def _text(field: Cell) -> str:
+    small = " ".join(field.sub.split())
+    if small and not small.startswith("±"):
+        small = f"({small})"
+    return f"{field.text} {small}".rstrip()
+
+
+def _long(table: Table) -> pd.DataFrame:
+    rows = [
+        {
+            "row": row[0].text,
+            "column": title,
+            "value": math.nan if field.sort is None else field.sort,
+            "low": field.low,
+            "high": field.high,
+            "text": field.text,
+            "sub": field.sub,
+            "hint": field.hint,
+        }
+        for row in table.rows
+        for title, field in zip(table.columns[1:], row[1:], strict=True)
+    ]
+    names = ["row", "column", "value", "low", "high", "text", "sub", "hint"]
+    return pd.DataFrame(rows, columns=names)
