@@ -1,8 +1,9 @@
 "use strict";
 for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
-  const heads = [...table.tHead.rows[0].cells];
-  if (body.rows.length < 3) continue;
+  const bodies = [...table.tBodies];
+  const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+  const sorted = (body) => [...body.rows].filter((row) => !row.classList.contains("group"));
+  if (!bodies.some((body) => sorted(body).length > 2)) continue;
   const value = (row, column) => {
     const cell = row.cells[column];
     if (cell.dataset.sort !== undefined) return Number(cell.dataset.sort);
@@ -21,11 +22,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const rising = head.getAttribute("aria-sort") !== "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-      const keyed = [...body.rows].map((row) => [value(row, column), row]);
-      const known = keyed.filter(([key]) => key !== null);
-      known.sort(([a], [b]) => (rising ? compare(a, b) : compare(b, a)));
-      const missing = keyed.filter(([key]) => key === null);
-      body.append(...known.concat(missing).map(([, row]) => row));
+      for (const body of bodies) {
+        const keyed = sorted(body).map((row) => [value(row, column), row]);
+        const known = keyed.filter(([key]) => key !== null);
+        known.sort(([a], [b]) => (rising ? compare(a, b) : compare(b, a)));
+        const missing = keyed.filter(([key]) => key === null);
+        body.append(...known.concat(missing).map(([, row]) => row));
+      }
     });
   });
 }
