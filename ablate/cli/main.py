@@ -81,6 +81,12 @@ def build_parser() -> argparse.ArgumentParser:
         made[name].add_argument(
             "--reports", default="reports", metavar="DIR", help="where reports go"
         )
+    made["report"].add_argument(
+        "--style",
+        choices=("screen", "paper", "slides"),
+        default="screen",
+        help="what the files in figures/ are made for (default: screen)",
+    )
     made["run"].add_argument(
         "--run-code", action="store_true", help="let benchmarks run programs that models write"
     )

@@ -15,6 +15,7 @@ from ablate.errors import SurroundingsError
 from ablate.plan.estimate import Estimator
 from ablate.plan.summary import summarize
 from ablate.reporting.collect import study_record
+from ablate.reporting.figures.style import SCREEN
 from ablate.reporting.report import ReportFiles, build_report
 from ablate.store.layout import Store
 from ablate.tracking.process import drain
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             f"{store.root}: no finished job of study {opened.plan.study}; a report needs at least "
             f"one. Run it first: ablate run {args.study}"
         )
-    files = render(opened, store, args.reports)
+    files = render(opened, store, args.reports, style=args.style)
     _send_rest(store, opened.plan.study)
     if args.json:
         print_json({"report": str(files.html), "folder": str(files.html.parent)})
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def render(opened: OpenStudy, store: Store, reports: str) -> ReportFiles:
+def render(opened: OpenStudy, store: Store, reports: str, *, style: str = SCREEN) -> ReportFiles:
     """Write the report of a study as the store has it now."""
     record = study_record(
         opened.loaded,
@@ -62,7 +63,7 @@ def render(opened: OpenStudy, store: Store, reports: str) -> ReportFiles:
         reasons=_reasons(store, opened.plan.study),
         plan_summary=_plan_lines(opened, store),
     )
-    return build_report(record, Path(reports) / opened.plan.study)
+    return build_report(record, Path(reports) / opened.plan.study, style=style)
 
 
 def _reasons(store: Store, study: str) -> dict[str, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import SurroundingsError
 from ablate.reporting.document import Document, document_of
+from ablate.reporting.figures.save import Drawing
+from ablate.reporting.figures.style import SCREEN, drawn_in
 from ablate.reporting.findings import Findings, analyse
 from ablate.reporting.frames import effects_frame
 from ablate.reporting.html import render_html
@@ -18,6 +20,7 @@ from ablate.reporting.latex import latex_table
 from ablate.reporting.markdown import render_markdown
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.results import results_frame
+from ablate.reporting.study_figures import all_figures
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,17 @@ class ReportFiles:
     """LaTeX of every table."""
 
 
-def build_report(study: StudyRecord, out: Path) -> ReportFiles:
+def build_report(study: StudyRecord, out: Path, *, style: str = SCREEN) -> ReportFiles:
     """Write the page, its Markdown, both CSV files, ``figures/`` and ``tables/`` into ``out``.
 
     Every file is replaced whole, so a reader never sees half of one. A partial study gives a
-    partial report that says so. The same artifacts give the same bytes. Raises SurroundingsError
-    where ``out`` cannot be written.
+    partial report that says so. The same artifacts give the same bytes. ``style`` is of the files
+    in ``figures/``; the page always shows figures made for it. Raises SurroundingsError where
+    ``out`` cannot be written, ValueError for an unknown style.
     """
     found = analyse(study)
     document = document_of(found)
-    contents = _contents(found, document)
+    contents = _contents(found, document, style)
     try:
         _write(contents, out)
     except OSError as error:
@@ -62,16 +66,16 @@ def _write(contents: Mapping[str, bytes], out: Path) -> None:
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
     try:
         for name, content in contents.items():
-            (partial / name).parent.mkdir(exist_ok=True)
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
             (partial / name).write_bytes(content)
         for name in contents:
-            (out / name).parent.mkdir(exist_ok=True)
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(partial / name, out / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _contents(found: Findings, document: Document) -> dict[str, bytes]:
+def _contents(found: Findings, document: Document, style: str) -> dict[str, bytes]:
     contents = {
         "index.html": render_html(document).encode(),
         "report.md": render_markdown(document).encode(),
@@ -79,9 +83,18 @@ def _contents(found: Findings, document: Document) -> dict[str, bytes]:
         "effects.csv": effects_frame(found).to_csv(index=False).encode(),
     }
     for section in document.sections:
-        for figure in section.figures:
-            contents[f"figures/{figure.name}.svg"] = figure.svg
-            contents[f"figures/{figure.name}.png"] = figure.png
         for table in section.tables:
             contents[f"tables/{table.name}.tex"] = latex_table(table).encode()
+    for figure in _figures(found, document, style):
+        contents |= {f"figures/{name}": content for name, content in figure.files.items()}
     return contents
+
+
+def _figures(found: Findings, document: Document, style: str) -> Iterator[Drawing]:
+    """Yield what goes into ``figures/``; the slide sequence is always one of slides."""
+    with drawn_in(style):
+        if style != SCREEN:
+            yield from all_figures(found)
+        else:
+            yield from (figure for section in document.sections for figure in section.figures)
+    yield from (frame for section in document.sections for frame in section.frames)

@@ -27,6 +27,8 @@ class Section:
     cards: tuple[DataCard, ...] = ()
     alarms: tuple[str, ...] = ()
     """What must be looked at before the numbers."""
+    frames: tuple[Drawing, ...] = ()
+    """A sequence that is stepped through, one at a time."""
     disagreements: tuple[Disagreement, ...] = ()
 
     @property

@@ -21,6 +21,7 @@ from ablate.reporting.figures.curves import (
 )
 from ablate.reporting.figures.forest import draw_forest
 from ablate.reporting.figures.save import Drawing
+from ablate.reporting.figures.style import SCREEN, drawn_in
 from ablate.reporting.findings import Findings, analyse
 from ablate.reporting.records import StudyRecord
 from ablate.stats.estimate import Claim
@@ -212,15 +213,17 @@ FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
 """Every figure by name; each returns None for a study that does not have it."""
 
 
-def make_figure(name: str, study: StudyRecord | Findings) -> Drawing | None:
+def make_figure(name: str, study: StudyRecord | Findings, *, style: str = SCREEN) -> Drawing | None:
     """Return one figure of a study, or None where the study does not have it.
 
-    Raises ValueError for an unknown name.
+    ``style`` is ``screen``, ``paper`` (one or two columns) or ``slides`` (16:9). Raises ValueError
+    for an unknown name or style.
     """
     if name not in FIGURES:
         raise ValueError(unknown_choice("figure", name, FIGURES))
     found = study if isinstance(study, Findings) else analyse(study)
-    return FIGURES[name](found)
+    with drawn_in(style):
+        return FIGURES[name](found)
 
 
 def all_figures(found: Findings) -> Iterator[Drawing]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ablate.reporting.figures.style import SETTINGS
-
-DPI = 160
+from ablate.reporting.figures.style import SETTINGS, current
 
 
 @dataclass(frozen=True)
@@ -32,27 +30,52 @@ class Drawing:
     """Natural width in CSS pixels."""
     svg: bytes
     png: bytes
+    pdf: bytes
+    pages: tuple[Drawing, ...] = ()
+    """Further pages, where one does not hold all; each has a name of its own."""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Content by file name, further pages included."""
+        mine = {"svg": self.svg, "pdf": self.pdf, "png": self.png}
+        found = {f"{self.name}.{ending}": content for ending, content in mine.items()}
+        for page in self.pages:
+            found |= page.files
+        return found
+
+
+def paged(drawings: Sequence[Drawing]) -> Drawing:
+    """Return the first drawing with the others as its further pages."""
+    return replace(drawings[0], pages=tuple(drawings[1:]))
 
 
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[Figure]:
-    """Yield an empty figure (inches) under the house settings; no global state is left behind."""
-    with matplotlib.rc_context(dict(SETTINGS)), warnings.catch_warnings():
+    """Yield an empty figure under the house settings; no global state is left behind.
+
+    Width and height are inches on screen; the current style makes its own of them.
+    """
+    style = current()
+    settings = {**SETTINGS, **style.settings}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A name may hold what the font lacks; the figure shows a box, the tables the name.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=style.size(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
 
 def rendered(figure: Figure, name: str, *, title: str, caption: str, alt: str) -> Drawing:
-    """Return the figure as SVG and PNG; call inside `canvas`."""
-    svg, png = io.BytesIO(), io.BytesIO()
+    """Return the figure as SVG, PNG and PDF; call inside `canvas`."""
+    svg, png, pdf = io.BytesIO(), io.BytesIO(), io.BytesIO()
     engine = figure.get_layout_engine()
     if engine is not None:  # Lay out once, not at every draw: that is half of the time.
         engine.execute(figure)
         figure.set_layout_engine("none")
     figure.savefig(svg, format="svg", metadata={"Date": None, "Title": title})
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=current().dpi, metadata={"Software": None})
+    undated = dict.fromkeys(("CreationDate", "ModDate", "Creator", "Producer"))
+    figure.savefig(pdf, format="pdf", metadata={**undated, "Title": title})
     width = round(96 * figure.get_figwidth())
-    return Drawing(name, title, caption, alt, width, svg.getvalue(), png.getvalue())
+    contents = svg.getvalue(), png.getvalue(), pdf.getvalue()
+    return Drawing(name, title, caption, alt, width, *contents)
