@@ -99,12 +99,12 @@ def peak_of(alpha: float, beta: float, form: Form) -> float:
 
 
 def _design(distance: FloatArray, form: Form) -> FloatArray:
-    d = np.asarray(distance, np.float64)
+    d: FloatArray = np.asarray(distance, np.float64)
     if form == "best_of_n":
         bend = d * d
     else:
         # d ln d tends to 0 with d.
-        bend = d * np.log(np.where(d > 0, d, 1.0))
+        bend = np.asarray(d * np.log(np.where(d > 0, d, 1.0)), np.float64)
     return np.stack([np.ones_like(d), d, -bend], axis=1)
 
 
@@ -145,7 +145,7 @@ def _peak(seeds: Sequence[Curve], form: Form, *, alpha: float, beta: float) -> E
     """Return the peak with the delta method's interval, symmetric in the peak's logarithm."""
     value = peak_of(alpha, beta, form)
     alone = Estimate(value, math.nan, math.nan, n_seeds=len(seeds), claim=Claim.RECIPE)
-    if not math.isfinite(value) or len(seeds) < 2:
+    if not 0 < value < math.inf or len(seeds) < 2:
         return alone
     covariance = _jackknife(seeds, form, np.array([alpha, beta]))
     sizes, degrees = (0, len(seeds)), len(seeds) - 1
@@ -157,7 +157,7 @@ def _peak(seeds: Sequence[Curve], form: Form, *, alpha: float, beta: float) -> E
     slope = [1 / alpha, -1 / beta] if form == "best_of_n" else [1 / beta, -alpha / beta**2]
     error = math.sqrt(max(0.0, float(np.array(slope) @ covariance @ slope)))
     log = from_error(math.log(value), error, degrees=degrees, sizes=sizes, claim=claim)
-    low, high = math.exp(log.low), math.exp(log.high)
+    low, high = (math.exp(min(bound, 700.0)) for bound in (log.low, log.high))
     return Estimate(value, low, high, value * error, degrees, 0, len(seeds), claim)
 
 
