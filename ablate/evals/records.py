@@ -40,6 +40,8 @@ class Metric:
     """Documents behind the number, not outputs."""
     direction: Direction
     unit: Unit
+    standard_error: float = math.nan
+    """Of a published number that states one; left out of the file where it is NaN."""
 
 
 def write_scores(
@@ -50,18 +52,29 @@ def write_scores(
     invalid: Sequence[str] = (),
     alarms: Sequence[str] = (),
     notes: Sequence[str] = (),
+    source: str = "",
 ) -> None:
     """Write ``scores.json``.
 
     ``invalid`` are reasons not to believe the numbers at all, ``alarms`` what to look at before
-    believing them, ``notes`` what they leave out; a key with nothing to say is not there.
+    believing them, ``notes`` what they leave out, ``source`` says where published numbers are from;
+    a key with nothing to say is not there.
     """
-    record: dict[str, object] = {"suite": suite, "metrics": [clean(vars(m)) for m in metrics]}
+    record: dict[str, object] = {"suite": suite, "metrics": [_row(m) for m in metrics]}
+    record |= {"source": source} if source else {}
     record |= {"invalid": list(invalid)} if invalid else {}
     record |= {"alarms": list(alarms)} if alarms else {}
     record |= {"notes": list(notes)} if notes else {}
     text = json.dumps(record, indent=1, allow_nan=False)
     (folder / SCORES).write_text(text + "\n", encoding="utf-8")
+
+
+def _row(metric: Metric) -> dict[str, object]:
+    row = dict(vars(metric))
+    if math.isnan(metric.standard_error):
+        del row["standard_error"]
+    cleaned: dict[str, object] = clean(row)
+    return cleaned
 
 
 def write_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:

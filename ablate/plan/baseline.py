@@ -29,7 +29,7 @@ def baseline_cells(study: Study, cells: Sequence[Cell]) -> dict[str, str]:
     if isinstance(study.baseline, Mapping):
         return _paired(_baseline_levels(study), trained)
     rows = [name for name in ("sft", "base") if name in names and study.design == "grid"]
-    return dict.fromkeys(names, rows[0] if rows else trained[0].name)
+    return dict.fromkeys(names, rows[0] if rows else (trained or cells)[0].name)
 
 
 def _baseline_levels(study: Study) -> dict[str, str]:

@@ -12,6 +12,7 @@ from ablate.spec.design import Design, read_design
 from ablate.spec.evaluation import ImportedConfig
 from ablate.spec.factors import UNUSED
 from ablate.spec.grid import name_prefix
+from ablate.spec.imported import ImportedCell
 from ablate.spec.load import LoadedStudy, study_error
 from ablate.spec.messages import one_of, show
 from ablate.spec.names import Files
@@ -19,9 +20,12 @@ from ablate.spec.problems import Place, Problem
 from ablate.spec.recipes import Recipe, Start, UnresolvedError
 from ablate.spec.resolve import Resolver
 from ablate.spec.source import Source
-from ablate.spec.study import ImportedCell, Study
+from ablate.spec.study import Study
 from ablate.spec.suite_sources import imported_configs
 from ablate.spec.usage import reaches_row
+
+_ANY_MODEL = {"model": "tiny-instruct"}
+"""Stands for the model of a study that trains and evaluates nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,26 @@ class _Expansion:
         every = [*rows, *cells]
         return [*every, *self._imported(every)]
 
+    def _reading(self, cells: Sequence[Cell]) -> Recipe | None:
+        """Return the recipe whose suite imported rows are read by; None where it cannot be made."""
+        if cells or self._failures:
+            return cells[0].recipe if cells else None
+        base = replace(self._base(), overrides={**_ANY_MODEL, **self.design.base})
+        return self._recipe(base, "base")
+
+    def _base(self) -> Candidate:
+        return Candidate("", {}, self.design.base, places=self.design.base_places)
+
     def _imported(self, cells: Sequence[Cell]) -> Iterator[Cell]:
         """Yield a row for everything that the study imports."""
         names = {cell.name for cell in cells}
-        for name, imported in self.study.imported.items() if cells else ():
-            recipe = cells[0].recipe
+        recipe = self._reading(cells) if self.study.imported else None
+        if recipe is None:
+            return
+        for name, imported in self.study.imported.items():
+            if imported.after is not None and imported.after not in self.study.imported:
+                found = one_of(imported.after, self.study.imported)
+                self._equal.append(Problem(("imported", name, "after"), found))
             if name in names:
                 found = f"{show(name)} is the name of a cell of the design. Choose another."
                 self._equal.append(Problem(("imported", name), found, at_key=True))
@@ -111,15 +130,21 @@ class _Expansion:
                 continue
             yield Cell(
                 name=name,
-                levels=dict.fromkeys((factor.name for factor in self.design.factors), UNUSED),
+                levels=self._levels_of(imported),
                 overrides={},
                 start="imported",
-                parent=None,
+                parent=imported.after,
                 status=imported.status or self.study.status,
                 recipe=recipe,
                 row=True,
                 results=results,
             )
+
+    def _levels_of(self, imported: ImportedCell) -> dict[str, str]:
+        """Return the labels of a row's levels: of the design's factors, and of its own."""
+        own = (name for cell in self.study.imported.values() for name in cell.levels)
+        factors = dict.fromkeys([*(factor.name for factor in self.design.factors), *own], UNUSED)
+        return {**factors, **imported.levels}
 
     def _unusable(self, cell: ImportedCell, results: Sequence[ImportedConfig]) -> str:
         """Return what of an imported cell would be left out or counted twice; empty if nothing."""
@@ -217,8 +242,7 @@ class _Expansion:
         """Return what rows start from: every cell of a grid, the base of named cells."""
         if self.study.design == "grid" or "model" not in self.design.base:
             return self.design.candidates
-        first = self.design.candidates[0]
-        return [replace(first, name="", overrides=self.design.base, places=self.design.base_places)]
+        return [self._base()]
 
     def _check_equal(self, cells: Sequence[Cell]) -> None:
         """Report cells that compute the same; a comparison of them would show only noise."""

@@ -30,6 +30,8 @@ class Sight:
 
 def sight(study: Study, cells: Sequence[Cell]) -> Sight | None:
     """Return what the study will see of its suite's average; None for a suite of unknown size."""
+    if all(cell.start == "imported" for cell in cells):
+        return None
     evaluation = cells[0].recipe.evaluation
     items = _items(evaluation)
     if not items:

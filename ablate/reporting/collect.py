@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from ablate.data.hygiene.judges import judge_notes
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
+from ablate.plan.cells import Cell
 from ablate.plan.data_notes import data_name, judged
 from ablate.reporting.costs import spent_by
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
 from ablate.spec.data import DataConfig
 from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy
+from ablate.spec.registry import registry
 from ablate.store.layout import Store
 
 NOT_RUN = "not run"
@@ -45,12 +48,16 @@ def study_record(
         baseline=_baseline(loaded, plan),
         design=cast(Design, study.design),
         cells=tuple(cell.name for cell in plan.cells),
-        runs=tuple(_run_record(run, plan, store, reasons or {}) for run in plan.runs),
+        runs=tuple(
+            _described(_run_record(run, plan, store, reasons or {}), run.cell, loaded)
+            for run in plan.runs
+        ),
         source_text=loaded.source.text,
         digest=loaded.digest,
         plan_summary=dict(plan_summary or {}),
         vary=tuple(study.seeds.vary),
         branches=tuple(study.branches),
+        notes=study.notes,
         data_names={
             job.fingerprint: data_name(job.config, loaded.files.datasets)
             for job in plan.jobs
@@ -88,6 +95,16 @@ def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) 
         missing=None if folders["evaluation"] else _reason(run, folders, reasons, store=store),
         spent=spent_by(run, store) if kind == "policy" else {},
     )
+
+
+def _described(record: RunRecord, cell: Cell, loaded: LoadedStudy) -> RunRecord:
+    """Return the record with the heading that its row stands under."""
+    row = loaded.study.imported.get(cell.name)
+    if row is not None:
+        return replace(record, group=row.group, preferences=row.preferences)
+    name = cell.recipe.preferences.dataset if cell.recipe.preferences is not None else ""
+    entry = registry().datasets.get(name)
+    return replace(record, group=entry.group if entry is not None else "")
 
 
 def _reason(

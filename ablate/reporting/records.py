@@ -37,6 +37,8 @@ class RunRecord:
     """Why the run has no evaluation; a text that starts with ``failed`` marks a failure."""
     spent: Mapping[str, float] = field(default_factory=dict)
     """Budgets that the run's own stages spent; empty where they are not all there."""
+    preferences: int | None = None
+    """Preference pairs behind a published row; None where nothing is said."""
     group: str = ""
     """Heading that the cell's row stands under, such as the kind of its preference data."""
 
@@ -123,10 +125,16 @@ class StudyRecord:
 
     @property
     def rungs(self) -> tuple[str, ...]:
-        """The steps of a ladder in order; empty for other designs."""
-        if self.design != "ladder":
-            return ()
-        return tuple(cell for cell in self.cells if cell not in self.branches)
+        """The steps of a ladder, or of imported rows that follow one another; else empty."""
+        if self.design == "ladder":
+            kept = [run.cell for run in self.runs if run.kind != "imported"]
+            return tuple(cell for cell in self.cells if cell in kept and cell not in self.branches)
+        chain: list[str] = []
+        for cell in self.cells:
+            parent = self.parent_of(cell)
+            if parent is not None and chain in ([], [*chain[:-1], parent]):
+                chain = [*(chain or [parent]), cell]
+        return tuple(chain)
 
     @property
     def factors(self) -> tuple[str, ...]:

@@ -188,7 +188,7 @@ def _check_baseline(study: Study, candidates: list[Candidate], problems: list[Pr
     baseline = study.baseline
     place: Place = ("baseline",)
     if isinstance(baseline, str):
-        names = [*study.rows, *(candidate.name for candidate in candidates)]
+        names = [*study.rows, *(candidate.name for candidate in candidates), *study.imported]
         if baseline not in names:
             shown = names if len(names) <= 12 else [*names[:12], "..."]
             problems.append(Problem(place, one_of(baseline, shown)))

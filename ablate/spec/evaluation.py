@@ -69,10 +69,10 @@ ImportFormat = Literal["lm-eval", "alpaca-eval", "table"]
 
 
 class ImportedConfig(Config):
-    """Results of samples that something else evaluated, read from a file or folder."""
+    """Results that something else evaluated: samples of a file or folder, or published numbers."""
 
     files: str
-    """What the study calls it."""
+    """What the study calls the file or folder; empty for published numbers."""
     format: ImportFormat | None = None
     """What the files are; None recognizes them by their content."""
     model: str | None = None
@@ -85,6 +85,14 @@ class ImportedConfig(Config):
     """The study's suite, whose tree the results are averaged by; None for suites that are code."""
     content: str | None = None
     """Hash of the file or folder."""
+    source: str = added_later("", neutral="")
+    """Where published numbers are from."""
+    scores: dict[str, float | None] = added_later({}, neutral={})
+    """Published categories and their average, in percent."""
+    tasks: dict[str, float | None] = added_later({}, neutral={})
+    """Published single benchmarks, in percent."""
+    errors: dict[str, float] = added_later({}, neutral={})
+    """Standard errors of published numbers, in points."""
     seed: NonNegativeInt = 0
     """Unused: nothing is drawn."""
     location: str = not_identity("")

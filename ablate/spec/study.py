@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ablate.spec.analysis import Analysis
 from ablate.spec.config import Config
-from ablate.spec.evaluation import ImportFormat
+from ablate.spec.imported import ImportedCell
 from ablate.spec.messages import field_problem, show
 from ablate.spec.policies import Budget, BudgetUnit
 
@@ -145,34 +145,6 @@ class Match(Config):
         return Budget(unit=cast(BudgetUnit, name), amount=float(getattr(self, name)))
 
 
-def _files(value: object) -> object:
-    return (
-        (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-    )
-
-
-class ImportedCell(Config):
-    """A row whose results something else evaluated."""
-
-    files: Annotated[
-        tuple[str, ...],
-        BeforeValidator(_files),
-        Field(min_length=1),
-        WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}}),
-    ]
-    """A file or folder of results by sample, or a list of them, one a seed."""
-    format: ImportFormat | None = None
-    """What they are: ``lm-eval`` samples, ``alpaca-eval`` annotations or a ``table``; recognized by
-    their content where it is left out."""
-    model: str | None = None
-    """Whose outputs, where the files have those of several models."""
-    names: dict[str, str] = {}
-    """The suite's task by what the files call it, ``*`` for any characters, such as
-    ``{mmlu_*: mmlu}``; several of the files' tasks under one name are its subsets."""
-    status: Literal["preliminary"] | None = None
-    """``preliminary`` puts a footnote under its numbers."""
-
-
 class Study(Config):
     """One question and one design."""
 
@@ -218,7 +190,9 @@ class Study(Config):
     cells: Annotated[dict[str, Overrides], Field(min_length=1)] | None = None
     """Explicit cells: name and fields."""
     imported: dict[str, ImportedCell] = {}
-    """Rows whose results come from files, by name."""
+    """Rows whose results come from files or from a publication, by name."""
+    notes: dict[str, str] = {}
+    """A sentence by cell or row that the report prints beside it."""
     match: Match | None = None
     """What every arm may spend, such as ``{preferences: 60000}``; equalizes the arms on it."""
     analysis: Analysis = Analysis()
@@ -227,21 +201,22 @@ class Study(Config):
     @model_validator(mode="after")
     def _one_design(self) -> Self:
         given = [name for name in DESIGNS if getattr(self, name) is not None]
-        if not given:
+        if not given and not self.imported:
             raise field_problem(f"no design; a study has one of {', '.join(DESIGNS)}. Add one.")
         if len(given) > 1:
             found = f"a second design beside {given[0]}; a study has one. Keep one."
             raise field_problem(found, given[1])
         for name, design in _BELONGS_TO.items():
             if getattr(self, name) and given != [design]:
-                found = f"belongs to {design!r}; this study has {given[0]!r}. Remove it."
+                there = repr(given[0]) if given else "imported rows alone"
+                found = f"belongs to {design!r}; this study has {there}. Remove it."
                 raise field_problem(found, name)
         return self
 
     @property
     def design(self) -> str:
-        """Name of the one design that is given."""
-        return next(name for name in DESIGNS if getattr(self, name) is not None)
+        """Name of the one design that is given; imported rows alone are cells."""
+        return next((name for name in DESIGNS if getattr(self, name) is not None), "cells")
 
 
 NOT_YET = {

@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from ablate.spec.evaluation import EvaluationConfig, ImportedConfig
+from ablate.spec.imported import ImportedCell
 from ablate.spec.making import Maker
 from ablate.spec.messages import one_of, show
 from ablate.spec.names import Files, LocalFile, Missing
 from ablate.spec.recipes import UnresolvedError
 from ablate.spec.registry import SuiteEntry, registry
-from ablate.spec.study import ImportedCell
 from ablate.spec.suite_checks import VALIDATED
 from ablate.spec.suites import SuiteDefinition, TaskDefinition
 
@@ -97,6 +97,15 @@ def imported_configs(
 
     Raises UnresolvedError where a file is not here.
     """
+    if not cell.files:
+        published = ImportedConfig(
+            files="",
+            source=cell.source,
+            scores=cell.scores,
+            tasks=cell.tasks,
+            errors=cell.errors,
+        )
+        return (published,)
     maker = Maker(files)
     found = [maker.file("results", name, "imported") for name in cell.files]
     return tuple(

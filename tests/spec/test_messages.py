@@ -155,7 +155,7 @@ CASES = {
     "unknown key": (
         HEAD + GRID + "analisys: {alpha: 0.1}\n",
         """
-        s.yaml:4:1: analisys: unknown key; 'analisys' is not one of analysis, base, baseline, branches, cells, datasets, exclude, expectation, grid, imported, include, ladder, match, one_factor_at_a_time, question, rows, seeds, status, study, zip. Did you mean 'analysis'?
+        s.yaml:4:1: analisys: unknown key; 'analisys' is not one of analysis, base, baseline, branches, cells, datasets, exclude, expectation, grid, imported, include, ladder, match, notes, one_factor_at_a_time, question, rows, seeds, status, study, zip. Did you mean 'analysis'?
             analisys: {alpha: 0.1}
             ^
         """,
