@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ablate.reporting.data_cards import DataCard
 from ablate.reporting.disagreements import Disagreement
 from ablate.reporting.document import Document
+from ablate.reporting.footnotes import letter, letters_of
 from ablate.reporting.section import Section
 from ablate.reporting.tables import Cell, Table
 
@@ -25,21 +26,43 @@ def escape(text: str) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """Return a table; small print follows the number after a line break."""
-    lines = [_row([escape(column) for column in table.columns])]
-    lines.append(_row(["---"] + ["---:"] * (len(table.columns) - 1)))
-    lines += [_row([_field(cell) for cell in row]) for row in table.rows]
+    """Return a table; small print follows the number after a line break.
+
+    Headings of groups are rows of their own; why a field is missing is a letter beside its dash.
+    """
+    letters = letters_of(table)
+    empty = [""] * (len(table.columns) - 1)
+    lines = [_row(_titles(table)), _row(["---"] + ["---:"] * len(empty))]
+    for title, rows in table.blocks:
+        if title:
+            lines.append(_row([f"**{escape(title)}**", *empty]))
+        lines += [_row([_field(cell, letters) for cell in row]) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def notes_of(table: Table) -> list[str]:
+    """Return what stands below a table: its notes, then why fields are missing."""
+    missing = [f"{mark}: {escape(reason)}." for reason, mark in letters_of(table).items()]
+    return [*(escape(note) for note in table.notes), *([" ".join(missing)] if missing else [])]
+
+
+def _titles(table: Table) -> list[str]:
+    over = [title for title, columns in table.spans for _ in range(columns)]
+    titles = zip(over or [""] * len(table.columns), table.columns, strict=True)
+    return ["<br>".join(escape(said) for said in both if said) for both in titles]
 
 
 def _row(fields: list[str]) -> str:
     return "| " + " | ".join(fields) + " |"
 
 
-def _field(cell: Cell) -> str:
+def _field(cell: Cell, letters: dict[str, str]) -> str:
     main = escape(cell.text)
-    if cell.strong and main:
-        main = f"**{main}**"
+    if main and (cell.strong or cell.slanted):
+        stars = "*" * (2 * cell.strong + cell.slanted)
+        main = f"{stars}{main}{stars}"
+    if mark := letter(cell, letters):
+        main = f"{main}<sup>{mark}</sup>"
     small = "<br>".join(escape(line) for line in cell.sub.splitlines())
     return f"{main}<br>{small}" if small else main
 
@@ -80,8 +103,8 @@ def _section(section: Section) -> Iterator[str]:
         yield from (f"*{escape(figure.title)}.* {escape(figure.caption)}", "")
     for table in section.tables:
         yield from (escape(table.caption), "", markdown_table(table))
-        for note in table.notes:
-            yield from (escape(note), "")
+        for note in notes_of(table):
+            yield from (note, "")
     for card in section.cards:
         yield from _card(card)
     if section.disagreements:
