@@ -23,6 +23,7 @@ single score with 3 seeds 93 to 96 %, with 2 seeds down to 88 %.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -36,6 +37,9 @@ from ablate.stats.estimate import (
     from_error,
     mean_error,
 )
+
+POOLED = "(subsets of one item)"
+"""Stratum of the items that are alone in their subset."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,26 @@ class Components:
         return self.error**2 * self.error**2 / spread if spread > 0 else math.nan
 
 
+def split_strata(
+    scores: FloatArray, keys: Sequence[str]
+) -> tuple[dict[str, FloatArray], dict[str, float]]:
+    """Return a task's scores (S, n) by fixed subset (a subject of MMLU), and their weights n_h / n.
+
+    The weighted sum is the plain mean over items; only its error changes, because which subsets
+    there are is no sample. Subsets of one item have no spread of their own: they are put together
+    as ``POOLED``, and with the smallest other subset where that alone is still one item.
+    """
+    items, sizes = np.array(keys), Counter(sorted(keys))
+    lonely = {key for key, count in sizes.items() if count < 2}
+    if len(lonely) == 1 and len(sizes) > 1:
+        lonely.add(min((count, key) for key, count in sizes.items() if key not in lonely)[1])
+    groups = {key: items == key for key in sizes if key not in lonely}
+    if lonely:
+        groups[POOLED] = np.isin(items, sorted(lonely))
+    strata = {key: scores[:, chosen] for key, chosen in groups.items()}
+    return strata, {key: float(chosen.mean()) for key, chosen in groups.items()}
+
+
 def residual_mean_square(rows: FloatArray) -> float:
     """Return the seed x item residual mean square of an (S, n) array; NaN below 2 x 2."""
     seeds, items = rows.shape
@@ -119,7 +143,7 @@ def difference_components(treatment: Arm, control: Arm) -> Components:
 
     Raises ValueError unless both hold the same strata, weights and numbers of items.
     """
-    _check_same_items(treatment, control)
+    check_same_items(treatment, control)
     averaged = {
         name: rows.mean(axis=0) - control.strata[name].mean(axis=0)
         for name, rows in treatment.strata.items()
@@ -127,22 +151,19 @@ def difference_components(treatment: Arm, control: Arm) -> Components:
     return _components(averaged, [treatment, control])
 
 
-def matched_error(treatment: Arm, control: Arm) -> float:
-    """Return the standard error where a seed is one physical thing in both arms, by design.
+def matched_components(treatment: Arm, control: Arm) -> Components:
+    """Return the components of ``treatment - control`` with seeds paired in the order of the rows.
 
-    SE^2 = (MS_item + MS_seed - MS_residual) / (n S) on the differences, per stratum, floored at 0.
-    Only for designs that declare the matching beforehand: never choose it after the fact.
+    item + seed - overlap is (MS_item + MS_seed - MS_residual) / (n S) of the differences; the
+    `error` departs from it by the floors of the crossed one, without which two or three seeds give
+    a square of about 0 too often. Raises ValueError unless items and numbers of seeds agree.
     """
-    _check_same_items(treatment, control)
-    total = 0.0
-    for name, rows in treatment.strata.items():
-        d = rows - control.strata[name]
-        seeds, items = d.shape
-        by_item = seeds * float(d.mean(axis=0).var(ddof=1))
-        by_seed = items * float(d.mean(axis=1).var(ddof=1))
-        square = max(0.0, by_item + by_seed - residual_mean_square(d)) / (items * seeds)
-        total += treatment.weights[name] ** 2 * square
-    return math.sqrt(total)
+    check_same_items(treatment, control)
+    if treatment.n_seeds != control.n_seeds:
+        counts = f"{treatment.n_seeds} and {control.n_seeds} seeds"
+        raise ValueError(f"{counts} cannot be matched; give the seeds that both sides have")
+    differences = {name: rows - control.strata[name] for name, rows in treatment.strata.items()}
+    return score_components(Arm(differences, treatment.weights, treatment.clusters))
 
 
 def crossed_score(arm: Arm, *, level: float = 0.95) -> Estimate:
@@ -158,6 +179,17 @@ def crossed_difference(treatment: Arm, control: Arm, *, level: float = 0.95) -> 
     return _estimate(value, parts, (treatment.n_items, seeds), level=level)
 
 
+def matched_difference(treatment: Arm, control: Arm, *, level: float = 0.95) -> Estimate:
+    """Return ``treatment - control`` where a seed is one physical thing in both, by design.
+
+    The crossed interval of the differences themselves, seed by seed: what a seed does to both
+    cancels. Only for designs that declare the matching beforehand: never choose it after the fact.
+    """
+    parts = matched_components(treatment, control)
+    value, sizes = treatment.score - control.score, (treatment.n_items, treatment.n_seeds)
+    return _estimate(value, parts, sizes, level=level)
+
+
 def item_score(arm: Arm, *, level: float = 0.95) -> Estimate:
     """Return a cell's score with an interval over items only: a claim about its checkpoints."""
     return _item_estimate(arm.score, score_components(arm), arm, level=level)
@@ -171,11 +203,24 @@ def item_difference(treatment: Arm, control: Arm, *, level: float = 0.95) -> Est
 
 def _item_estimate(value: float, parts: Components, arm: Arm, *, level: float) -> Estimate:
     error = math.sqrt(parts.item) if parts.item >= 0 else math.nan
-    if min(rows.shape[1] for rows in arm.strata.values()) < FEWEST_ITEMS:
+    if _effective_items(arm) < FEWEST_ITEMS:
         error = math.nan
     sizes = (arm.n_items, arm.n_seeds)
     degrees, claim = parts.item_degrees, Claim.CHECKPOINT
     return from_error(value, error, degrees=degrees, sizes=sizes, claim=claim, level=level)
+
+
+def _effective_items(arm: Arm) -> float:
+    """Return the items of one stratum that know their spread as well as these strata do.
+
+    Satterthwaite's degrees for equal variances, plus 1: the items themselves where there is one
+    stratum, and few where a tiny stratum has a large weight.
+    """
+    sizes = {name: rows.shape[1] for name, rows in arm.strata.items()}
+    if min(sizes.values()) < 2:
+        return 0.0
+    parts = [(arm.weights[name] ** 2 / n, n - 1.0) for name, n in sizes.items()]
+    return 1.0 + _satterthwaite(parts)[1]
 
 
 def _estimate(value: float, parts: Components, sizes: tuple[int, int], *, level: float) -> Estimate:
@@ -215,7 +260,8 @@ def _satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return total, total**2 / spread if spread > 0 else sum(degrees for _, degrees in parts)
 
 
-def _check_same_items(treatment: Arm, control: Arm) -> None:
+def check_same_items(treatment: Arm, control: Arm) -> None:
+    """Raise ValueError unless both hold the same strata, weights and numbers of items."""
     left = {
         name: (rows.shape[1], treatment.weights[name]) for name, rows in treatment.strata.items()
     }

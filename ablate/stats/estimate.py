@@ -46,6 +46,8 @@ class Estimate:
     """Independent training runs a side, never the number of evaluation samples."""
     claim: Claim = Claim.CHECKPOINT
     level: float = 0.95
+    shift: float = 0.0
+    """Centre of the interval less `value`; not 0 for Bonett and Price, who draw it towards 0."""
 
     @property
     def defined(self) -> bool:
@@ -57,14 +59,15 @@ class Estimate:
         """Two-sided p of the hypothesis that the number is 0; NaN without an interval."""
         if not self.defined:
             return math.nan
-        return t_two_sided(self.value / self.standard_error, self.degrees)
+        return t_two_sided((self.value + self.shift) / self.standard_error, self.degrees)
 
     def bounds(self, level: float) -> tuple[float, float]:
         """Return the interval at another level, (NaN, NaN) where none is defined."""
         if not self.defined:
             return math.nan, math.nan
         half = t_quantile((1 + level) / 2, self.degrees) * self.standard_error
-        return self.value - half, self.value + half
+        centre = self.value + self.shift
+        return centre - half, centre + half
 
 
 def from_error(
@@ -119,15 +122,22 @@ def mean_error(
     n = len(values)
     if clusters is None:
         return (float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan), n - 1
-    keys = list(clusters)
-    if len(keys) != n or any(_missing(key) for key in keys):
-        raise ValueError(f"{n} scores need {n} cluster keys, none of them missing; fix the keys")
-    _, index = np.unique(np.array([repr(key) for key in keys]), return_inverse=True)
-    sums = np.bincount(index, weights=values - values.mean())
+    sums = np.bincount(cluster_index(clusters, n), weights=values - values.mean())
     count = len(sums)
     if count < 2:
         return math.nan, 0
     return math.sqrt(count / (count - 1) * float(sums @ sums)) / n, count - 1
+
+
+def cluster_index(clusters: Sequence[Hashable], count: int) -> NDArray[np.intp]:
+    """Return the number of each item's cluster, from 0; ValueError where a key is missing."""
+    keys = list(clusters)
+    if len(keys) != count or any(_missing(key) for key in keys):
+        raise ValueError(
+            f"{count} scores need {count} cluster keys, none of them missing; fix the keys"
+        )
+    _, index = np.unique(np.array([repr(key) for key in keys]), return_inverse=True)
+    return np.asarray(index, np.intp)
 
 
 def _missing(key: Hashable) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ablate.stats.estimate import Claim, Estimate, from_error, mean_estimate
+from ablate.stats.crossed import Arm, check_same_items, item_difference
+from ablate.stats.estimate import FEWEST_ITEMS, Claim, Estimate, from_error
 from ablate.stats.quantiles import normal_quantile
 
 
@@ -27,21 +28,41 @@ def bonett_price(gained: int, lost: int, items: int, *, level: float = 0.95) -> 
     )
 
 
-def paired_items(
-    treatment: ArrayLike,
-    control: ArrayLike,
-    clusters: Sequence[Hashable] | None = None,
-    *,
-    level: float = 0.95,
-) -> Estimate:
-    """Return the mean of ``treatment - control`` over items with its t interval.
+def checkpoint_difference(treatment: Arm, control: Arm, *, level: float = 0.95) -> Estimate:
+    """Return ``treatment - control`` as a claim about these checkpoints: items only.
 
-    Raises ValueError where the two sides do not hold the same number of items.
+    Bonett and Price's interval for right-or-wrong items (0 and 1, or 0 and 100) of one stratum
+    without clusters and one seed a side: the t interval is undefined where two checkpoints answer
+    all alike and too narrow where they nearly do. The value stays the plain difference, which the
+    table can be checked by; only the interval is drawn towards 0. `p_value` is the interval's own,
+    so that page and verdict agree; `mcnemar_exact` belongs beside the counts of who was right.
+    Everything else (averages, rewards, clusters, several seeds) has the paired t interval.
     """
-    left, right = np.asarray(treatment, np.float64), np.asarray(control, np.float64)
-    if left.shape != right.shape:
-        raise ValueError(f"{left.shape} and {right.shape} scores cannot be paired; join the items")
-    return mean_estimate(left - right, clusters, level=level)
+    unit = _unit(treatment, control)
+    if not unit:
+        return item_difference(treatment, control, level=level)
+    check_same_items(treatment, control)
+    ((name, ours),) = treatment.strata.items()
+    theirs, weight = control.strata[name], treatment.weights[name] * unit
+    found = bonett_price(
+        int((ours > theirs).sum()), int((ours < theirs).sum()), ours.size, level=level
+    )
+    value = treatment.score - control.score
+    low, high, error = weight * found.low, weight * found.high, weight * found.standard_error
+    shift = weight * found.value - value
+    return replace(found, value=value, low=low, high=high, standard_error=error, shift=shift)
+
+
+def _unit(treatment: Arm, control: Arm) -> float:
+    """Return what a right answer counts, or 0 where Bonett and Price do not apply."""
+    alone = treatment.n_seeds == control.n_seeds == 1 and len(treatment.strata) == 1
+    if not alone or treatment.clusters or control.clusters or treatment.n_items < FEWEST_ITEMS:
+        return 0.0
+    scores = np.concatenate(
+        [rows.ravel() for arm in (treatment, control) for rows in arm.strata.values()]
+    )
+    unit = float(scores.max())
+    return unit if unit in (1.0, 100.0) and bool(np.isin(scores, (0.0, unit)).all()) else 0.0
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
@@ -60,7 +81,11 @@ def mcnemar_mid(gained: int, lost: int) -> float:
 
 def _binomial_tail(successes: int, trials: int) -> float:
     """Return P(X <= successes) for a fair coin, in exact integers."""
-    return sum(math.comb(trials, k) for k in range(successes + 1)) / int(2**trials)
+    ways, total = 1, 1
+    for k in range(successes):  # Each number of ways from the one before: far fewer long products.
+        ways = ways * (trials - k) // (k + 1)
+        total += ways
+    return total / int(2**trials)
 
 
 def tipping_seed_sd(difference: Estimate) -> float:
@@ -72,7 +97,7 @@ def tipping_seed_sd(difference: Estimate) -> float:
     if not difference.defined:
         return math.nan
     z = normal_quantile((1 + difference.level) / 2)
-    spare = (difference.value / z) ** 2 - difference.standard_error**2
+    spare = ((difference.value + difference.shift) / z) ** 2 - difference.standard_error**2
     return math.sqrt(max(0.0, spare) / 2)
 
 

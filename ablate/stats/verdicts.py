@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from ablate.stats.estimate import Estimate
+from ablate.stats.quantiles import t_two_sided
 
 Direction = Literal["higher", "lower", "none"]
 
@@ -70,3 +71,16 @@ def decide(
         return Verdict.TRIVIAL
     good = (effect.value > 0) != (direction == "lower")
     return Verdict.BETTER if good else Verdict.WORSE
+
+
+def equivalence_p(estimate: Estimate, margin: float) -> float:
+    """Return the larger p of two one-sided t tests that the effect lies inside ± ``margin``.
+
+    Below alpha exactly where the (1 - 2 alpha) interval lies inside the margin. NaN without an
+    interval or with a margin that is NaN or not positive.
+    """
+    if not (estimate.defined and margin > 0):
+        return math.nan
+    room = margin - abs(estimate.value + estimate.shift)
+    both = t_two_sided(room / estimate.standard_error, estimate.degrees)
+    return both / 2 if room > 0 else 1 - both / 2

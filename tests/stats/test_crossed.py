@@ -12,7 +12,7 @@ from ablate.stats.crossed import (
     difference_components,
     item_difference,
     item_score,
-    matched_error,
+    matched_difference,
     residual_mean_square,
     score_components,
 )
@@ -158,7 +158,7 @@ def test_clusters_widen_the_item_part() -> None:
     assert score_components(tied).item > 3 * score_components(one(rows)).item
 
 
-@pytest.mark.parametrize("function", [crossed_difference, matched_error])
+@pytest.mark.parametrize("function", [crossed_difference, matched_difference])
 def test_arms_on_different_items_are_refused(function: object) -> None:
     left, right = one(np.zeros((2, 20))), one(np.zeros((2, 21)))
     with pytest.raises(ValueError, match="arms differ"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.stats.crossed import Arm, crossed_difference, difference_components, matched_error
+from ablate.stats.crossed import Arm, crossed_difference, difference_components, matched_components
 from ablate.stats.estimate import Estimate, mean_error, mean_estimate, wilson
 from ablate.stats.multiplicity import Correction, adjust
 from ablate.stats.paired import (
@@ -17,7 +17,6 @@ from ablate.stats.paired import (
     mcnemar_exact,
     mcnemar_mid,
     mean_over_levels,
-    paired_items,
     tipping_seed_sd,
 )
 from ablate.stats.power import Assumptions, detectable_effect, items_needed, planned_effect
@@ -168,7 +167,10 @@ def test_the_crossed_error_of_the_worked_example() -> None:
     assert parts.seed == pytest.approx(0.00347222, abs=1e-8)
     assert parts.overlap == pytest.approx(0.00942460, abs=1e-8)
     assert effect.standard_error == pytest.approx(0.0876840, abs=1e-7)
-    assert matched_error(*arms) == pytest.approx(0.0416667, abs=1e-7)
+    matched = matched_components(*arms)
+    assert math.sqrt(matched.item + matched.seed - matched.overlap) == pytest.approx(
+        0.0416667, abs=1e-7
+    )
 
 
 def test_sample_size_and_detectable_effect_of_miller_2024() -> None:
@@ -230,11 +232,6 @@ def test_ppo_over_dpo_on_five_data_sets_of_the_paper() -> None:
 
 def test_a_sign_test_on_five_wins_is_not_significant() -> None:
     assert exact_sign_test(5, 0) == 2 / 2**5
-
-
-def test_paired_items_needs_equal_lengths() -> None:
-    with pytest.raises(ValueError, match="cannot be paired"):
-        paired_items([1.0, 0.0], [1.0])
 
 
 def test_fewer_than_fifteen_items_give_no_interval() -> None:
