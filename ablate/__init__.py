@@ -2,10 +2,13 @@
 
 >>> loaded = ablate.load_study(Path("study.yaml"))
 >>> plan = ablate.plan_study(loaded)
->>> store = ablate.Store(".ablate")
->>> ablate.run_study(plan.jobs, store=store, study_name=plan.study)
->>> record = ablate.study_record(loaded, plan, store)
->>> ablate.load_results(record), ablate.effects_frame(record), ablate.make_figure("forest", record)
+>>> ablate.run_study(plan.jobs, store=ablate.Store(".ablate"), study_name=plan.study)
+
+What came of it, by file or by the name of a study that ran (docs/results.md):
+
+>>> study = ablate.open_study("study.yaml", store=".ablate")
+>>> study.results, study.effects, study.table("comparison"), study.figure("forest")
+>>> ablate.load_results("dpo-vs-ppo"), ablate.effects_frame("dpo-vs-ppo")
 """
 
 from importlib import import_module
@@ -20,9 +23,13 @@ _HOMES = {
     "run_study": "ablate.execution.controller",
     "study_record": "ablate.reporting.collect",
     "build_report": "ablate.reporting.report",
+    "open_study": "ablate.reporting.frames",
     "load_results": "ablate.reporting.frames",
     "effects_frame": "ablate.reporting.frames",
+    "make_table": "ablate.reporting.frames",
     "make_figure": "ablate.reporting.frames",
+    "TABLES": "ablate.reporting.study_tables",
+    "FIGURES": "ablate.reporting.study_figures",
 }
 __all__ = ["__version__", *_HOMES]
 

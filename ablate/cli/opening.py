@@ -14,11 +14,9 @@ from ablate.errors import SurroundingsError
 from ablate.execution.status import study_names
 from ablate.plan.build import Plan, plan_study
 from ablate.plan.estimate import Measured
+from ablate.plan.record import RUNS
 from ablate.spec.load import LoadedStudy, load_study
 from ablate.store.layout import Store
-
-RUNS = "runs.json"
-"""The study's runs and what predicts each job's cost, beside the controller's own plan."""
 
 NEVER_RUN = "no study was run here. Run one: ablate run FILE."
 

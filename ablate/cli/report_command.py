@@ -7,8 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
-
 from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
 from ablate.cli.output import duration, print_json
 from ablate.errors import SurroundingsError
@@ -16,24 +14,10 @@ from ablate.plan.estimate import Estimator
 from ablate.plan.summary import summarize
 from ablate.reporting.collect import study_record
 from ablate.reporting.figures.style import SCREEN
+from ablate.reporting.opened import reasons_of
 from ablate.reporting.report import ReportFiles, build_report
 from ablate.store.layout import Store
 from ablate.tracking.process import drain
-
-
-class FailedJob(BaseModel):
-    """What is read of a failed job."""
-
-    fingerprint: str
-    kind: str
-    message: str
-
-
-class LastWord(BaseModel):
-    """What is read of the controller's ``status.json``."""
-
-    skipped: dict[str, str] = {}
-    failed: list[FailedJob] = []
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,21 +44,10 @@ def render(opened: OpenStudy, store: Store, reports: str, *, style: str = SCREEN
         opened.loaded,
         opened.plan,
         store,
-        reasons=_reasons(store, opened.plan.study),
+        reasons=reasons_of(store, opened.plan.study),
         plan_summary=_plan_lines(opened, store),
     )
     return build_report(record, Path(reports) / opened.plan.study, style=style)
-
-
-def _reasons(store: Store, study: str) -> dict[str, str]:
-    """Return why jobs have no artifact, by fingerprint, from the controller's last word."""
-    try:
-        said = LastWord.model_validate_json((store.study(study) / "status.json").read_bytes())
-    except (OSError, ValidationError):
-        return {}
-    reasons = {key: f"skipped: {reason}" for key, reason in said.skipped.items()}
-    failed = {row.fingerprint: f"failed: {row.kind}: {row.message}" for row in said.failed}
-    return reasons | failed
 
 
 def _plan_lines(opened: OpenStudy, store: Store) -> dict[str, object]:

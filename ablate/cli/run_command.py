@@ -6,15 +6,10 @@ import argparse
 import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from ablate.cli.needs import check_needs
-from ablate.cli.opening import (
-    RUNS,
-    OpenStudy,
-    history,
-    open_store,
-    open_study,
-)
+from ablate.cli.opening import OpenStudy, history, open_store, open_study
 from ablate.cli.output import duration, print_json
 from ablate.cli.progress import Progress
 from ablate.cli.track import Track
@@ -24,7 +19,7 @@ from ablate.execution.listener import Guarded, Listener
 from ablate.execution.local import LocalOptions
 from ablate.execution.options import Outcome, RunOptions
 from ablate.plan.evaluating import defines_tasks
-from ablate.plan.record import plan_document
+from ablate.plan.record import RUNS, plan_document
 from ablate.store.files import surroundings, write_json
 from ablate.store.layout import Store
 from ablate.tracking.outbox import Outbox
@@ -44,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     folder = store.study(opened.plan.study)
     with surroundings(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / RUNS, plan_document(opened.plan))
+        write_json(folder / RUNS, {**plan_document(opened.plan), **_source(args)})
     outcome = _run(opened, store, args)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
         _print_outcome(outcome)
@@ -68,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
     if outcome.complete:
         return 0
     return FAILED_JOBS if outcome.failures else INTERRUPTED
+
+
+def _source(args: argparse.Namespace) -> dict[str, object]:
+    """Return what the study's stored file needs to be read again: its folder and its changes."""
+    return {"folder": str(Path(args.study).absolute().parent), "sets": args.sets}
 
 
 def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:

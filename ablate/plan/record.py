@@ -8,6 +8,10 @@ from ablate.plan.build import Plan
 from ablate.plan.estimate import job_kind, model_of
 from ablate.plan.size import job_size
 
+RUNS = "runs.json"
+"""The study's runs and what predicts each job's cost, beside the controller's own plan; and where
+its file was."""
+
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return runs and jobs of ``plan`` in JSON form, with what predicts each job's cost."""

@@ -1,4 +1,4 @@
-"""Every number of a study as one tidy table."""
+"""Every number of a study as tidy tables: scores, and effects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.reporting.effects import EffectRow
 from ablate.reporting.evidence import Evidence
+from ablate.reporting.findings import Findings
 from ablate.reporting.records import RunRecord
 
 EVALUATIONS = ("evaluation", "reward_evaluation")
@@ -19,6 +21,13 @@ COLUMNS = (
     *("study", "cell", "seed", "run_id", "stage", "metric", "level", "value", "n_items"),
     *("direction", "unit", "status", "fingerprint", "missing_reason"),
 )
+
+EFFECT_COLUMNS = [
+    *("kind", "label", "treatment", "control", "metric", "delta", "low", "high"),
+    *("standard_error", "degrees", "checkpoint_low", "checkpoint_high", "n_items", "n_seeds"),
+    *("p_value", "p_adjusted", "p_equivalence", "shrunken", "verdict", "confirmatory"),
+    *("detectable", "tipping_seed_sd", "basis", "invalid", "warnings", "run_ids"),
+]
 
 
 def results_frame(evidence: Evidence) -> pd.DataFrame:
@@ -73,3 +82,46 @@ def _rows(evidence: Evidence, run: RunRecord) -> Iterator[dict[str, Any]]:
         for name, values in curve.metrics.items():
             last = float(values[-1])
             yield {**mark, "metric": name, "level": "last_step", "value": last}
+
+
+def effects_of(found: Findings) -> pd.DataFrame:
+    """Return one row per contrast and metric, as in the report; undefined numbers are NaN.
+
+    ``delta`` is treatment minus control in the metric's unit. ``low`` and ``high`` claim something
+    about recipes; with one seed a side they are NaN, and ``checkpoint_low`` and
+    ``checkpoint_high`` hold the interval over items. ``verdict`` is one of better, worse, trivial,
+    equivalent, inconclusive and invalid; ``confirmatory`` says whether the study declared the
+    comparison before its results. docs/results.md describes every column.
+    """
+    return pd.DataFrame([_record(row) for row in found.effects], columns=EFFECT_COLUMNS)
+
+
+def _record(row: EffectRow) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "label": row.label,
+        "treatment": row.treatment,
+        "control": row.control,
+        "metric": row.metric,
+        "delta": row.effect.value,
+        "low": row.effect.low,
+        "high": row.effect.high,
+        "standard_error": row.effect.standard_error,
+        "degrees": row.effect.degrees,
+        "checkpoint_low": row.checkpoint.low,
+        "checkpoint_high": row.checkpoint.high,
+        "n_items": row.effect.n_items,
+        "n_seeds": row.effect.n_seeds,
+        "p_value": row.effect.p_value,
+        "p_adjusted": row.p_adjusted,
+        "p_equivalence": row.p_equivalence,
+        "shrunken": row.shrunken,
+        "verdict": str(row.verdict),
+        "confirmatory": row.confirmatory,
+        "detectable": row.detectable,
+        "tipping_seed_sd": row.tipping_seed_sd,
+        "basis": str(row.basis),
+        "invalid": "; ".join(row.invalid),
+        "warnings": "; ".join(row.warnings),
+        "run_ids": " ".join(row.run_ids),
+    }
