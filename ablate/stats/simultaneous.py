@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ablate.stats.crossed import Arm, crossed_difference
 from ablate.stats.estimate import FloatArray
@@ -65,7 +65,7 @@ def two_sided(deviations: FloatArray) -> FloatArray:
     """Return the p of each studentized deviation, (draws, contrasts); 1 where nothing varies."""
     spread = deviations.std(axis=0)
     scaled = np.divide(deviations, spread, out=np.zeros_like(deviations), where=spread > 0)
-    return np.asarray(2 * stats.norm.sf(np.abs(scaled)), np.float64)
+    return np.asarray(2 * special.ndtr(-np.abs(scaled)), np.float64)
 
 
 def own_p(treatment: Arm, control: Arm) -> float:
