@@ -67,7 +67,9 @@ def _undefined(
 ) -> Iterator[str]:
     for cell in (contrast.treatment, contrast.control):
         values = evidence.values(cell, metric)
-        bad = [seed for seed in seeds if math.isnan(values.get(seed, math.nan))]
+        # A published row has numbers and no seeds.
+        asked = list(values) if evidence.source(cell) else seeds
+        bad = [seed for seed in asked if math.isnan(values.get(seed, math.nan))]
         if bad:
             yield f"{cell}: {metric} is undefined for seed {', '.join(map(str, bad))}"
 

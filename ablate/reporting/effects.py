@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import cast
 
 from ablate.reporting.artifacts import Direction
 from ablate.reporting.checks import inspect
 from ablate.reporting.contrasts import Contrast
-from ablate.reporting.evidence import Evidence
-from ablate.stats.crossed import (
-    Arm,
-    crossed_difference,
-    crossed_score,
-    difference_components,
-    item_difference,
-    item_score,
+from ablate.reporting.estimating import (
+    Basis,
+    Difference,
+    common_seeds,
+    difference,
+    margin_of,
+    score_of,
+    without_interval,
 )
+from ablate.reporting.evidence import Evidence
+from ablate.stats.crossed import Arm, difference_components
 from ablate.stats.estimate import Estimate
 from ablate.stats.multiplicity import Correction, adjust
 from ablate.stats.paired import tipping_seed_sd
 from ablate.stats.power import detectable_effect, seeds_needed
-from ablate.stats.seeds import seed_difference, seed_score
-from ablate.stats.verdicts import Verdict, decide
+from ablate.stats.shrinkage import shrunken
+from ablate.stats.simultaneous import max_t_of
+from ablate.stats.verdicts import Verdict, decide, equivalence_p
 
-UNKNOWN = Estimate(math.nan, math.nan, math.nan)
-
-
-class Basis(StrEnum):
-    """What the interval of a difference was made from."""
-
-    CROSSED = "items and seeds"
-    """Items and training seeds, seeds independent in the two cells."""
-    MATCHED = "items and matched seeds"
-    """The same where the study declares that seeds are paired."""
-    BORROWED = "items and a borrowed seed SD"
-    """One seed a cell; the spread over seeds is that of other cells, or declared."""
-    ITEMS = "items only"
-    """One seed a cell: nothing is said about recipes."""
-    SEEDS = "seeds only"
-    """No item scores: Welch's interval over seeds."""
-    PUBLISHED = "published"
-    """Numbers of a paper: no items, no seeds; an interval only where standard errors are stated."""
-    NONE = ""
-    """Invalid."""
+__all__ = ["Basis", "EffectRow", "effect_rows", "margin_of", "score_of"]
 
 
 @dataclass(frozen=True)
@@ -96,26 +80,12 @@ class EffectRow:
         return self.effect if self.effect.defined else self.checkpoint
 
 
-def common_seeds(evidence: Evidence, contrast: Contrast) -> tuple[int, ...]:
-    """Return the seeds that both sides have finished, in order."""
-    sides = (contrast.treatment, contrast.control)
-    found = [{run.seed for run in evidence.finished(cell)} for cell in sides]
-    return tuple(sorted(found[0] & found[1]))
+@dataclass(frozen=True)
+class _Draft:
+    """A row whose family is not known yet, and the item scores behind it."""
 
-
-def score_of(evidence: Evidence, cell: str, metric: str) -> Estimate:
-    """Return a cell's score; with one seed its interval is over items only.
-
-    The claim of the estimate says which. NaN where the cell has no such metric.
-    """
-    values = evidence.values(cell, metric)
-    if not values:
-        return UNKNOWN
-    arm = evidence.arm(cell, metric, tuple(values))
-    if arm is None:
-        row = evidence.metric(metric)
-        return seed_score(list(values.values()), n_items=row.n_items if row else 0)
-    return crossed_score(arm) if arm.n_seeds > 1 else item_score(arm)
+    row: EffectRow
+    difference: Difference
 
 
 def effect_rows(
@@ -123,8 +93,9 @@ def effect_rows(
 ) -> list[EffectRow]:
     """Return the effects of every contrast on every metric, adjusted family by family.
 
-    The primary metric takes the study's correction, every other metric Benjamini-Hochberg.
-    Contrasts without a finished pair of runs are left out.
+    Declared families take the study's correction on the primary metric; everything else is
+    exploratory and takes Benjamini-Hochberg. Contrasts without a finished pair of runs are left
+    out.
     """
     rows: list[EffectRow] = []
     for metric in metrics:
@@ -137,124 +108,135 @@ def effect_rows(
     return rows
 
 
-def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> EffectRow | None:
-    """Return a row without p, verdict and detectable effect, which need the family."""
+def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> _Draft | None:
+    """Return a row without what depends on its family; None where a side has no such metric."""
     seeds = common_seeds(evidence, contrast)
     sides = (contrast.treatment, contrast.control)
     if not all(evidence.values(cell, metric) for cell in sides):
         return None
-    found = inspect(evidence, contrast, metric, seeds)
-    margin = _margin(evidence, metric)
-    if found.invalid:
-        effect, checkpoint, basis, more = _without_interval(evidence, contrast, metric)
-    else:
-        effect, checkpoint, basis, more = _estimates(evidence, contrast, metric, margin)
-    runs = [run for cell in sides for run in evidence.finished(cell) if run.seed in seeds]
-    return EffectRow(
+    tripped = inspect(evidence, contrast, metric, seeds)
+    measure = without_interval if tripped.invalid else difference
+    found = measure(evidence, contrast, metric)
+    runs = [
+        run
+        for cell in sides
+        for run in evidence.finished(cell)
+        if run.seed in seeds or evidence.source(cell)
+    ]
+    row = EffectRow(
         kind=contrast.kind,
         label=contrast.label,
         treatment=contrast.treatment,
         control=contrast.control,
         metric=metric,
-        effect=effect,
-        checkpoint=checkpoint,
+        effect=found.effect,
+        checkpoint=found.checkpoint,
         p_adjusted=math.nan,
-        p_equivalence=math.nan,
+        p_equivalence=equivalence_p(found.effect, margin_of(evidence, metric)),
         shrunken=math.nan,
         verdict=Verdict.INCONCLUSIVE,
         detectable=math.nan,
-        seeds_to_resolve=more,
-        tipping_seed_sd=math.nan if effect.defined else tipping_seed_sd(checkpoint),
+        seeds_to_resolve=None,
+        tipping_seed_sd=_tipping(found),
         confirmatory=contrast.declared and metric == evidence.study.primary,
-        basis=basis,
-        invalid=found.invalid,
-        warnings=found.warnings,
+        basis=found.basis,
+        invalid=tripped.invalid,
+        warnings=tripped.warnings,
         run_ids=tuple(dict.fromkeys(run.run_id for run in runs)),
     )
+    return _Draft(row, found)
 
 
-def _estimates(
-    evidence: Evidence, contrast: Contrast, metric: str, margin: float
-) -> tuple[Estimate, Estimate, Basis, int | None]:
-    seeds = common_seeds(evidence, contrast)
-    arms = _arms(evidence, contrast, metric, seeds)
-    if arms is None:
-        return _seeds_only(evidence, contrast, metric), UNKNOWN, Basis.SEEDS, None
-    effect, checkpoint = crossed_difference(*arms), item_difference(*arms)
-    more = None
-    if margin > 0 and effect.defined:
-        more = seeds_needed(difference_components(*arms), len(seeds), margin)
-    return effect, checkpoint, Basis.CROSSED, more
+def _tipping(found: Difference) -> float:
+    """With one seed: the seed SD that would undo the difference; else NaN."""
+    about_recipes = found.effect.defined and found.basis is not Basis.ITEMS
+    return math.nan if about_recipes else tipping_seed_sd(found.checkpoint)
 
 
-def _without_interval(
-    evidence: Evidence, contrast: Contrast, metric: str
-) -> tuple[Estimate, Estimate, Basis, int | None]:
-    """An invalid difference keeps its value, so that a reader sees what was thrown out."""
-    effect = _seeds_only(evidence, contrast, metric)
-    return replace(effect, low=math.nan, high=math.nan), UNKNOWN, Basis.NONE, None
-
-
-def _arms(
-    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
-) -> tuple[Arm, Arm] | None:
-    treatment = evidence.arm(contrast.treatment, metric, seeds)
-    control = evidence.arm(contrast.control, metric, seeds)
-    return (treatment, control) if treatment is not None and control is not None else None
-
-
-def _seeds_only(evidence: Evidence, contrast: Contrast, metric: str) -> Estimate:
-    seeds = common_seeds(evidence, contrast)
-    row = evidence.metric(metric)
-    sides = []
-    for cell in (contrast.treatment, contrast.control):
-        values = evidence.values(cell, metric)
-        sides.append([values.get(seed, math.nan) for seed in seeds])
-    return seed_difference(*sides, n_items=row.n_items if row else 0)
-
-
-def _margin(evidence: Evidence, metric: str) -> float:
-    """The declared margin is in points, so it says nothing about other units."""
-    row = evidence.metric(metric)
-    return evidence.study.margin if row is not None and row.unit == "percent" else math.nan
-
-
-def _adjusted(evidence: Evidence, family: list[EffectRow]) -> list[EffectRow]:
-    """Fill in what depends on the family: adjusted p and detectable effect."""
-    if not family:
+def _adjusted(evidence: Evidence, drafts: Sequence[_Draft]) -> list[EffectRow]:
+    """Fill in what depends on the family."""
+    if not drafts:
         return []
-    study = evidence.study
-    correction = cast(Correction, study.correction if family[0].confirmatory else "bh")
-    valid = [math.nan if row.invalid else row.effect.p_value for row in family]
-    alpha = study.alpha / (len(family) if correction in ("holm", "bonferroni") else 1)
+    study, family = evidence.study, [draft.row for draft in drafts]
+    correction = study.correction if family[0].confirmatory else "bh"
+    strict = correction in ("holm", "max-t")
+    alpha = study.alpha / (len(family) if strict else 1)
+    p_values = _p_adjusted(evidence, drafts, correction)
+    expected = shrunken(
+        [math.nan if row.invalid else row.effect.value for row in family],
+        [row.effect.standard_error for row in family],
+    )
     rows = []
-    for row, p_value in zip(family, adjust(valid, correction), strict=True):
-        error, degrees = row.shown.standard_error, row.shown.degrees
-        smallest = detectable_effect(error, degrees, alpha=alpha) if row.shown.defined else math.nan
-        rows.append(replace(row, p_adjusted=p_value, detectable=smallest))
+    for draft, p_value, drawn in zip(drafts, p_values, expected, strict=True):
+        shown = draft.row.shown
+        smallest = math.nan
+        if shown.defined:
+            smallest = detectable_effect(shown.standard_error, shown.degrees, alpha=alpha)
+        more = _seeds_to_resolve(draft, margin_of(evidence, draft.row.metric), alpha)
+        filled = replace(draft.row, p_adjusted=p_value, detectable=smallest)
+        rows.append(replace(filled, shrunken=drawn, seeds_to_resolve=more))
     return rows
+
+
+def _p_adjusted(evidence: Evidence, drafts: Sequence[_Draft], correction: str) -> list[float]:
+    """Return adjusted p-values; max-t needs the items of all, and is Holm's without them."""
+    valid = [math.nan if d.row.invalid else d.row.effect.p_value for d in drafts]
+    if correction != "max-t":
+        return adjust(valid, cast(Correction, correction))
+    known = [d for d, p in zip(drafts, valid, strict=True) if not math.isnan(p)]
+    if any(d.difference.arms is None for d in known):
+        return adjust(valid, "holm")
+    arms: dict[str, Arm] = {}
+    pairs = []
+    for draft in known:
+        assert draft.difference.arms is not None
+        # Two contrasts may have finished other seeds of one cell.
+        names = [f"{name} {len(arms)}" for name in (draft.row.treatment, draft.row.control)]
+        found = []
+        for name, arm in zip(names, draft.difference.arms, strict=True):
+            same = next((key for key, other in arms.items() if other is arm), None)
+            arms.setdefault(same or name, arm)
+            found.append(same or name)
+        pairs.append((found[0], found[1]))
+    row = drafts[0].row
+    seed = zlib.crc32(f"{evidence.study.name}/{row.kind}/{row.metric}".encode())
+    raw = [p for p in valid if not math.isnan(p)]
+    adjusted = iter(max_t_of(arms, pairs, p_values=raw, seed=seed))
+    return [p if math.isnan(p) else next(adjusted) for p in valid]
+
+
+def _seeds_to_resolve(draft: _Draft, margin: float, alpha: float) -> int | None:
+    arms, effect = draft.difference.arms, draft.row.effect
+    crossed = draft.row.basis in (Basis.CROSSED, Basis.MATCHED)
+    if arms is None or not crossed or not effect.defined or not margin > 0:
+        return None
+    parts = difference_components(*arms)
+    return seeds_needed(parts, min(arm.n_seeds for arm in arms), margin, alpha=alpha)
 
 
 def _one_answer(rows: list[EffectRow]) -> list[EffectRow]:
     """Give a pair of cells that stands in several families its strictest correction in all.
 
     A ladder's switch from DPO to PPO is a step and a duel; one page must not call it both better
-    and inconclusive.
+    and inconclusive. What the study did not declare makes nothing stricter that it did.
     """
-    strictest: dict[tuple[str, str], EffectRow] = {}
-    for row in rows:
-        other = strictest.setdefault((row.treatment, row.control), row)
-        if row.p_adjusted > other.p_adjusted or row.detectable > other.detectable:
-            p_value = max(row.p_adjusted, other.p_adjusted)
-            detectable = max(row.detectable, other.detectable)
-            strictest[row.treatment, row.control] = replace(
-                row, p_adjusted=p_value, detectable=detectable
-            )
-    chosen = [strictest[row.treatment, row.control] for row in rows]
+    chosen: dict[tuple[str, str], EffectRow] = {}
+    for row in sorted(rows, key=lambda row: not row.confirmatory):
+        other = chosen.setdefault((row.treatment, row.control), row)
+        if row.confirmatory >= other.confirmatory:
+            p_value = _larger(row.p_adjusted, other.p_adjusted)
+            smallest = _larger(row.detectable, other.detectable)
+            stricter = replace(other, p_adjusted=p_value, detectable=smallest)
+            chosen[row.treatment, row.control] = stricter
+    answers = [chosen[row.treatment, row.control] for row in rows]
     return [
-        replace(row, p_adjusted=strict.p_adjusted, detectable=strict.detectable)
-        for row, strict in zip(rows, chosen, strict=True)
+        replace(row, p_adjusted=answer.p_adjusted, detectable=answer.detectable)
+        for row, answer in zip(rows, answers, strict=True)
     ]
+
+
+def _larger(one: float, other: float) -> float:
+    return other if math.isnan(one) or other > one else one
 
 
 def _decided(evidence: Evidence, row: EffectRow) -> EffectRow:
@@ -263,7 +245,7 @@ def _decided(evidence: Evidence, row: EffectRow) -> EffectRow:
     verdict = decide(
         row.effect,
         row.p_adjusted,
-        margin=_margin(evidence, row.metric),
+        margin=margin_of(evidence, row.metric),
         alpha=evidence.study.alpha,
         direction=direction,
         invalid=bool(row.invalid),

@@ -135,6 +135,10 @@ class Evidence:
         said = {run.seed: self.file(run).invalid for run in self.study.runs_of(cell)}
         return {seed: reasons for seed, reasons in said.items() if reasons}
 
+    def source(self, cell: str) -> str:
+        """Return where a published row's numbers are from; empty for a cell of the study's own."""
+        return next((said for run in self.finished(cell) if (said := self.file(run).source)), "")
+
     def items(self, run: RunRecord, role: str = "evaluation") -> ItemTable:
         """Return the item scores of a run's evaluation; empty where it has none."""
         folder = run.folder(role)
