@@ -30,7 +30,7 @@ from ablate.stats.shrinkage import shrunken
 from ablate.stats.simultaneous import max_t_of
 from ablate.stats.verdicts import Verdict, decide, equivalence_p
 
-__all__ = ["Basis", "EffectRow", "effect_rows", "margin_of", "score_of"]
+__all__ = ["Basis", "EffectRow", "decided", "effect_rows", "margin_of", "score_of"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def effect_rows(
             chosen = [c for c in contrasts if c.kind == kind and common_seeds(evidence, c)]
             drafts = [_draft(evidence, contrast, metric) for contrast in chosen]
             adjusted += _adjusted(evidence, [draft for draft in drafts if draft is not None])
-        rows += [_decided(evidence, row) for row in _one_answer(adjusted)]
+        rows += [decided(evidence, row) for row in _one_answer(adjusted)]
     return rows
 
 
@@ -239,7 +239,8 @@ def _larger(one: float, other: float) -> float:
     return other if math.isnan(one) or other > one else one
 
 
-def _decided(evidence: Evidence, row: EffectRow) -> EffectRow:
+def decided(evidence: Evidence, row: EffectRow) -> EffectRow:
+    """Return the row with the verdict that its adjusted p, margin and direction give."""
     metric = evidence.metric(row.metric)
     direction: Direction = metric.direction if metric is not None else "none"
     verdict = decide(

@@ -93,10 +93,11 @@ def effects_of(found: Findings) -> pd.DataFrame:
     equivalent, inconclusive and invalid; ``confirmatory`` says whether the study declared the
     comparison before its results. docs/results.md describes every column.
     """
-    return pd.DataFrame([_record(row) for row in found.effects], columns=EFFECT_COLUMNS)
+    return pd.DataFrame([effect_record(row) for row in found.effects], columns=EFFECT_COLUMNS)
 
 
-def _record(row: EffectRow) -> dict[str, Any]:
+def effect_record(row: EffectRow) -> dict[str, Any]:
+    """Return one effect by the names of `EFFECT_COLUMNS`; undefined numbers are NaN."""
     return {
         "kind": row.kind,
         "label": row.label,
