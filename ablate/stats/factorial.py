@@ -1,8 +1,9 @@
 """Factorial analysis of cell x seed means: main effects, interactions, and their error.
 
-Effect-coded least squares with type II sums of squares, by statsmodels, on a block of cells without
-holes. No name of a factor or level is part of the formula: columns and codes are positions. The
-unit is a run, a cell under one seed. Three errors, the first that there is data for:
+Effect-coded least squares with type II sums of squares on a block of cells without holes: what
+statsmodels gives as ``anova_lm(ols(...), typ=2)``, without its formulas, which are forty times
+slower and would hold names that studies choose. The unit is a run, a cell under one seed. Three
+errors, the first that there is data for:
 
 * runs within cells, widened by items x cells where item scores are known (`items`): the claim is
   about these recipes on items like these, as for the intervals of single differences;
@@ -13,21 +14,17 @@ unit is a run, a cell under one seed. Three errors, the first that there is data
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
-import pandas as pd
 from scipy import stats
-from statsmodels.formula.api import ols
-from statsmodels.stats.anova import anova_lm
 
 from ablate.stats.blocks import Levels
 from ablate.stats.components import ItemSpread
-from ablate.stats.estimate import ROUNDING, Claim, Estimate, from_error
+from ablate.stats.estimate import ROUNDING, Claim, Estimate, FloatArray, from_error
 
 Cells = Mapping[Levels, Sequence[float]]
 """Scores of the runs of each cell, a cell named by its level of each factor."""
@@ -87,13 +84,17 @@ class Factorial:
     terms: tuple[Term, ...]
     """Main effects, then interactions by order; without the one that is the error."""
     means: tuple[Level, ...]
-    cells: Mapping[Levels, Estimate]
-    """Each cell's mean over its runs, with an interval of the same kind as the levels'."""
+    scores: Cells
+    """What was analysed."""
     error: ErrorTerm
     error_variance: float
     """Of one run."""
     error_degrees: float
-    runs: int
+
+    @property
+    def runs(self) -> int:
+        """How many there are over all cells."""
+        return sum(map(len, self.scores.values()))
 
     @property
     def error_name(self) -> str:
@@ -121,68 +122,106 @@ def factorial(
     that is not finite.
     """
     levels = _levels(cells, factors)
-    frame = _frame(cells, levels)
-    replicated = len(frame) > len(cells)
-    order = len(factors) if replicated else len(factors) - 1
-    columns = " + ".join(f"C(x{place}, Sum)" for place in range(len(factors)))
-    fit = ols(f"y ~ ({columns}) ** {order}", frame).fit()
-    table = anova_lm(fit, typ=2)
-    error = _error(fit, cells, replicated=replicated, items=items)
-    lines = [(_places(name), line) for name, line in table.iterrows() if name != "Residual"]
-    squares = [float(line["sum_sq"]) for _, line in lines]
-    between = sum(squares) + (0.0 if replicated else float(fit.ssr))
-    terms = [
-        _term(tuple(factors[p] for p in places), line, error=error, between=between)
-        for places, line in lines
+    scores, columns = _design(cells, levels)
+    replicated = len(scores) > len(cells)
+    terms = _terms(len(factors), len(factors) if replicated else len(factors) - 1)
+    rest = _rest(scores, [columns[term] for term in terms])
+    degrees = len(scores) - 1 - sum(columns[term].shape[1] for term in terms)
+    error = _error(cells, rest, degrees=degrees, items=items)
+    squares = {term: _square(term, terms, columns=columns, scores=scores) for term in terms}
+    between = sum(squares.values()) + (0.0 if replicated else rest)
+    lines = [
+        _term(tuple(factors[place] for place in term), square, columns[term].shape[1], error=error)
+        for term, square in squares.items()
     ]
     return Factorial(
         levels=levels,
-        terms=tuple(sorted(terms, key=lambda term: len(term.factors))),
+        terms=tuple(
+            replace(line, share=line.sum_of_squares / between if between > 0 else math.nan)
+            for line in lines
+        ),
         means=tuple(_means(cells, levels, error)),
-        cells={cell: _mean(cells, [cell], error) for cell in cells},
+        scores=cells,
         error=error.term,
         error_variance=error.variance,
         error_degrees=error.degrees,
-        runs=len(frame),
     )
+
+
+def marginal_means(found: Factorial, factors: Sequence[str]) -> dict[Levels, Estimate]:
+    """Return the mean at every combination of some factors' levels, over those of the others.
+
+    Intervals are as in `Level.mean`: for holding these means against each other.
+    """
+    places = [list(found.levels).index(factor) for factor in factors]
+    error = _Error(found.error, found.error_variance, found.error_degrees)
+    groups: dict[Levels, list[Levels]] = {}
+    for cell in found.scores:
+        groups.setdefault(tuple(cell[place] for place in places), []).append(cell)
+    return {key: _mean(found.scores, own, error) for key, own in groups.items()}
 
 
 def _levels(cells: Cells, factors: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found = [tuple(dict.fromkeys(column)) for column in zip(*cells, strict=True)]
     if len(found) != len(factors) or len(found) < 2 or min(map(len, found)) < 2:
         raise ValueError(f"{[len(f) for f in found]} levels; two factors of two levels are needed")
-    holes = [cell for cell in product(*found) if not cells.get(cell)]
+    holes = [cell for cell in product(*found) if not len(cells.get(cell, ()))]
     if holes:
         raise ValueError(f"no run of {len(holes)} cells, such as {holes[0]}; give a full block")
     return dict(zip(factors, found, strict=True))
 
 
-def _frame(cells: Cells, levels: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
-    """Return one row per run; levels by position, so that no text reaches the formula."""
-    codes = [{name: str(place) for place, name in enumerate(names)} for names in levels.values()]
-    rows = [
-        {**{f"x{i}": code[cell[i]] for i, code in enumerate(codes)}, "y": float(score)}
-        for cell, scores in cells.items()
-        for score in scores
-    ]
-    frame = pd.DataFrame(rows)
-    if not np.isfinite(frame["y"]).all():
+def _terms(factors: int, order: int) -> list[tuple[int, ...]]:
+    """Return main effects, then interactions up to an order, as places of factors."""
+    return [term for size in range(1, order + 1) for term in combinations(range(factors), size)]
+
+
+def _design(
+    cells: Cells, levels: Mapping[str, tuple[str, ...]]
+) -> tuple[FloatArray, dict[tuple[int, ...], FloatArray]]:
+    """Return the score of every run, and the columns of every term: 1, 0, and -1 for the last."""
+    runs = [(cell, float(score)) for cell, scores in cells.items() for score in scores]
+    scores = np.array([score for _, score in runs])
+    if not np.isfinite(scores).all():
         raise ValueError("a score is not finite; leave its run out and say so")
-    return frame
+    columns: dict[tuple[int, ...], FloatArray] = {}
+    for term in _terms(len(levels), len(levels)):
+        place = term[-1]
+        names = list(levels.values())[place]
+        codes = np.vstack([np.eye(len(names) - 1), np.full(len(names) - 1, -1.0)])
+        own = codes[[names.index(cell[place]) for cell, _ in runs]]
+        before = columns.get(term[:-1], np.ones((len(runs), 1)))
+        columns[term] = np.einsum("ri,rj->rij", before, own).reshape(len(runs), -1)
+    return scores, columns
 
 
-def _places(name: object) -> tuple[int, ...]:
-    return tuple(int(place) for place in re.findall(r"C\(x(\d+),", str(name)))
+def _rest(scores: FloatArray, columns: Sequence[FloatArray]) -> float:
+    """Return the sum of squares that a mean and these columns leave."""
+    design = np.hstack([np.ones((len(scores), 1)), *columns])
+    centred = scores - scores.mean()
+    left = centred - design @ np.linalg.lstsq(design, centred)[0]
+    return float(left @ left)
 
 
-def _error(fit: object, cells: Cells, *, replicated: bool, items: ItemSpread | None) -> _Error:
+def _square(
+    term: tuple[int, ...],
+    terms: Sequence[tuple[int, ...]],
+    *,
+    columns: Mapping[tuple[int, ...], FloatArray],
+    scores: FloatArray,
+) -> float:
+    """Return a term's sum of squares after all terms that do not contain it."""
+    others = [columns[other] for other in terms if not set(term) <= set(other)]
+    return max(0.0, _rest(scores, others) - _rest(scores, [*others, columns[term]]))
+
+
+def _error(cells: Cells, rest: float, *, degrees: int, items: ItemSpread | None) -> _Error:
     """Return the variance of one run that terms are tested against."""
-    rest, degrees = float(fit.ssr), float(fit.df_resid)  # type: ignore[attr-defined]
     scale = max(1.0, max(abs(score) for scores in cells.values() for score in scores))
-    if rest <= (ROUNDING * scale) ** 2 * len(cells) or degrees < 1:
+    if degrees < 1 or rest <= (ROUNDING * scale) ** 2 * len(cells):
         return _Error(ErrorTerm.NONE, math.nan, math.nan)
     variance = rest / degrees
-    if not replicated:
+    if max(map(len, cells.values())) < 2:
         return _Error(ErrorTerm.INTERACTION, variance, degrees)
     if items is None:
         return _Error(ErrorTerm.RUNS, variance, degrees)
@@ -193,16 +232,13 @@ def _error(fit: object, cells: Cells, *, replicated: bool, items: ItemSpread | N
     return _Error(ErrorTerm.RUNS_AND_ITEMS, variance * total / seeds, total**2 / spread)
 
 
-def _term(factors: tuple[str, ...], line: pd.Series, *, error: _Error, between: float) -> Term:
-    square, degrees = float(line["sum_sq"]), int(line["df"])
+def _term(factors: tuple[str, ...], square: float, degrees: int, *, error: _Error) -> Term:
     if error.term is ErrorTerm.NONE:
-        f_statistic = p_value = partial = math.nan
-    else:
-        f_statistic = square / degrees / error.variance
-        p_value = float(stats.f.sf(f_statistic, degrees, error.degrees))
-        partial = square / (square + error.variance * error.degrees)
-    share = square / between if between > 0 else math.nan
-    return Term(factors, degrees, square, f_statistic, p_value, share, partial)
+        return Term(factors, degrees, square, math.nan, math.nan, math.nan, math.nan)
+    f_statistic = square / degrees / error.variance
+    p_value = float(stats.f.sf(f_statistic, degrees, error.degrees))
+    partial = square / (square + error.variance * error.degrees)
+    return Term(factors, degrees, square, f_statistic, p_value, math.nan, partial)
 
 
 def _means(cells: Cells, levels: Mapping[str, tuple[str, ...]], error: _Error) -> list[Level]:
