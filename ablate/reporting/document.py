@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ablate.reporting.answers import Answer, answers
 from ablate.reporting.data_cards import data_report
-from ablate.reporting.examples import Example, examples_of
 from ablate.reporting.findings import Findings
+from ablate.reporting.methods import REFERENCES, methods
 from ablate.reporting.provenance import Provenance, provenance_of
 from ablate.reporting.records import StudyRecord, interval_scope
 from ablate.reporting.reward_models import alarms_of
@@ -20,12 +21,13 @@ from ablate.reporting.sections import (
     outputs,
     over_optimization,
     rewards,
+    samples,
     scores,
     sight,
     steps,
     training,
 )
-from ablate.reporting.summary import REFERENCES, methods, observed
+from ablate.reporting.summary import observed
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,14 @@ class Document:
     state: str
     """How many runs are done."""
     observed: tuple[str, ...]
+    answers: tuple[Answer, ...]
+    """What the study's declared questions expected, and what came of each."""
     scope: str
     """What the intervals hold and leave out."""
     badges: tuple[str, ...]
     alarms: tuple[str, ...]
     """What evaluations found that must be looked at before the numbers are believed."""
     sections: tuple[Section, ...]
-    examples: tuple[Example, ...]
     provenance: Provenance
     methods: tuple[str, ...]
     references: tuple[str, ...]
@@ -63,6 +66,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     training.over_epochs,
     over_optimization.section,
     data.section,
+    samples.section,
 )
 """The page in reading order."""
 
@@ -76,11 +80,11 @@ def document_of(found: Findings) -> Document:
         study=found.study,
         state=_state(found),
         observed=tuple(observed(found)),
+        answers=answers(found),
         scope=interval_scope(found.study),
         badges=tuple(_badges(found)),
         alarms=alarms_of(found),
         sections=tuple(section for section in made if section.shows),
-        examples=tuple(examples_of(found)),
         provenance=replace(provenance, warnings=warnings),
         methods=tuple(methods(found)),
         references=REFERENCES,

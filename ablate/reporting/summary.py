@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 from ablate.errors import nearest
 from ablate.reporting import text
-from ablate.reporting.block_tables import duel_mean, wins_sentence
-from ablate.reporting.effects import Basis, EffectRow
+from ablate.reporting.effects import EffectRow
 from ablate.reporting.findings import Findings
-from ablate.reporting.records import interval_scope, listed
-from ablate.reporting.tables import invalid_text, points
+from ablate.reporting.pair_tables import pair_sentences
+from ablate.reporting.records import listed
+from ablate.reporting.tables import invalid_text
 from ablate.stats.verdicts import Verdict
+
+MOST_NAMED = 8
+"""Cells that a sentence lists."""
 
 
 def observed(found: Findings) -> list[str]:
@@ -23,7 +26,8 @@ def observed(found: Findings) -> list[str]:
         rows = found.rows(family.name)
         if rows:
             on = text.label(found.study.primary)
-            sentences.append(f"{family.title} on {on}: {_counts(rows)}.")
+            mark = "" if family.declared else " (exploratory)"
+            sentences.append(f"{family.title} on {on}{mark}: {_counts(rows)}.")
     if not sentences:
         sentences = _unmeasured(found) or [
             "No pair of cells has finished yet, so nothing can be compared."
@@ -31,7 +35,7 @@ def observed(found: Findings) -> list[str]:
     return (
         sentences
         + _largest(found)
-        + _duel(found)
+        + list(pair_sentences(found))
         + _one_seed(found)
         + _invalid(found)
         + _partial(found)
@@ -70,23 +74,14 @@ def _largest(found: Findings) -> list[str]:
     )
     if len(rows) > 1:
         sentence += "; as the largest of several it is likely to overstate"
+    if not math.isnan(best.shrunken):
+        sentence += f" (expected again: {text.signed(best.shrunken, _primary_unit(found))})"
     return [sentence + "."]
 
 
 def _primary_unit(found: Findings) -> str:
     metric = found.evidence.metric(found.study.primary)
     return "percent" if metric is None else metric.unit
-
-
-def _duel(found: Findings) -> list[str]:
-    pairs = [row for row in found.rows("algorithm") if row.verdict is not Verdict.INVALID]
-    if len(pairs) < 2:
-        return []
-    mean = duel_mean(found, found.study.primary)
-    return [
-        f"Over {len(pairs)} pairs, PPO minus DPO averages"
-        f" {text.difference(mean, _primary_unit(found))}. {wins_sentence(pairs)}"
-    ]
 
 
 def _one_seed(found: Findings) -> list[str]:
@@ -102,12 +97,16 @@ def _one_seed(found: Findings) -> list[str]:
 
 
 def _invalid(found: Findings) -> list[str]:
-    named = [
-        f"{cell} ({said})" for cell in found.study.cells if (said := invalid_text(found, cell))
-    ]
+    named = [cell for cell in found.study.cells if invalid_text(found, cell)]
     if not named:
         return []
-    return [f"Scores that cannot be trusted, and no comparison with them: {listed(named)}."]
+    shown = listed(named[:MOST_NAMED])
+    if len(named) > MOST_NAMED:
+        shown = f"{', '.join(named[:MOST_NAMED])} and {len(named) - MOST_NAMED} more"
+    return [
+        f"Scores that cannot be trusted, and no comparison with them: {shown}. The reasons stand"
+        " beside the cells."
+    ]
 
 
 def _partial(found: Findings) -> list[str]:
@@ -118,38 +117,3 @@ def _partial(found: Findings) -> list[str]:
     tail = f", {failed} of them failed" if failed else ""
     total = len(found.study.runs)
     return [f"This is a partial report: {len(missing)} of {total} runs have no result{tail}."]
-
-
-def methods(found: Findings) -> list[str]:
-    """Return the methods text, written from what was used."""
-    study = found.study
-    correction = text.correction_name(study.correction)
-    sentences = [
-        "The unit of n is the training run. Scores of the same item are paired across cells;"
-        " sampled completions of an item are averaged first.",
-        "Intervals cross items and seeds: SE² = max(V_item + V_seed − V_both, V_item, V_seed), with"
-        " Student's t on Satterthwaite degrees of freedom. An average of categories has one stratum"
-        " a category; its seed variance is taken over each seed's average.",
-        interval_scope(study),
-        f"Primary metric, declared before the results: {study.primary}, margin"
-        f" {points(study.margin)}, α {study.alpha:g}, {correction} within each family of"
-        " comparisons; other metrics are exploratory and corrected by Benjamini-Hochberg. A pair"
-        " of cells that stands in several families takes its strictest correction in all.",
-        "Verdicts: better or worse when the corrected p is below α; trivial when it is, but the"
-        f" {100 * (1 - 2 * study.alpha):g} % interval lies inside the margin; equivalent when only"
-        " that interval does; inconclusive otherwise, with the difference that would have been"
-        " found 8 times in 10; invalid when a tripwire fired.",
-    ]
-    if any(row.basis is Basis.SEEDS for row in found.effects):
-        sentences.append(
-            "Where a metric has no item scores the interval is Welch's over seeds alone."
-        )
-    return sentences
-
-
-REFERENCES = (
-    "Ivison et al. 2024, Unpacking DPO and PPO, arXiv:2406.09279.",
-    "Miller 2024, Adding Error Bars to Evals, arXiv:2411.00640.",
-    "Satterthwaite 1946; Welch 1947; Holm 1979; Benjamini and Hochberg 1995.",
-    "Gao et al. 2022, Scaling Laws for Reward Model Overoptimization, arXiv:2210.10760.",
-)

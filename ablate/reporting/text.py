@@ -114,7 +114,7 @@ def p_text(value: float) -> str:
 
 def correction_name(correction: str) -> str:
     """Return a correction's name for people."""
-    names = {"holm": "Holm", "bh": "Benjamini-Hochberg", "bonferroni": "Bonferroni"}
+    names = {"holm": "Holm", "bh": "Benjamini-Hochberg", "max-t": "max-t"}
     return names.get(correction, "no correction")
 
 
