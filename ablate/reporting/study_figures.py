@@ -13,16 +13,12 @@ from ablate.reporting.effects import score_of
 from ablate.reporting.evaluation_figures import accuracy, epochs, win_rates
 from ablate.reporting.figures.bars import Bars, draw_bars
 from ablate.reporting.figures.costs import CostTrace, draw_costs
-from ablate.reporting.figures.curves import (
-    CellCurves,
-    draw_curves,
-    draw_overoptimization,
-    mean_curve,
-)
+from ablate.reporting.figures.curves import CellCurves, draw_curves, mean_curve
 from ablate.reporting.figures.forest import draw_forest
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.figures.style import SCREEN, drawn_in
 from ablate.reporting.findings import Findings, analyse
+from ablate.reporting.over_optimization import reward_kl
 from ablate.reporting.records import StudyRecord
 from ablate.stats.estimate import Claim
 
@@ -178,33 +174,13 @@ def _cost_trace(found: Findings, cell: str, metric: str) -> CostTrace | None:
     return CostTrace(cell, paths, {unit: (means[unit], quality) for unit in UNITS})
 
 
-def overoptimization(found: Findings) -> Drawing | None:
-    """Return proxy and gold of the first cell without KL penalty and of the cell it branches off.
-
-    Without a declared origin the partner is the first cell with a penalty.
-    """
-    cells = curves_of(found, sampled=True)
-    off = [cell for cell in cells if _penalty(cell) == 0]
-    on = [cell for cell in cells if _penalty(cell) > 0]
-    if not off or not on:
-        return None
-    parent = found.study.parent_of(off[0].cell)
-    partner = next((cell for cell in on if cell.cell == parent), on[0])
-    return draw_overoptimization(partner, off[0], "over-optimization")
-
-
-def _penalty(cell: CellCurves) -> float:
-    _, values = mean_curve(cell.seeds, "kl_coef")
-    return float(np.nanmax(values)) if len(values) and not np.all(np.isnan(values)) else -1.0
-
-
 FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "stepwise": stepwise,
     "dpo-vs-ppo": duel,
     "forest": forest,
     "training-online": online_curves,
     "training-offline": offline_curves,
-    "over-optimization": overoptimization,
+    "over-optimization": reward_kl,
     "costs": costs,
     "win-rate-length": win_rates,
     "reward-accuracy": accuracy,

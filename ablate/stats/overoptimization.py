@@ -10,7 +10,8 @@ One departure: the paper centres rewards so that R0 is 0; here the reward at d =
 third unknown, because a study's rewards have whatever origin their reward model has.
 
 Points of one training run follow one another and are no sample of their own, so every interval is
-from the delete-one-seed jackknife of the fit to all seeds, with Student's t at seeds - 1.
+from the delete-one-seed jackknife of the fit to all seeds, with Student's t at seeds - 1. Intervals
+suppose that the form holds.
 """
 
 from __future__ import annotations
@@ -99,18 +100,15 @@ def peak_of(alpha: float, beta: float, form: Form) -> float:
 
 
 def _design(distance: FloatArray, form: Form) -> FloatArray:
-    d: FloatArray = np.asarray(distance, np.float64)
-    if form == "best_of_n":
-        bend = d * d
-    else:
-        # d ln d tends to 0 with d.
-        bend = np.asarray(d * np.log(np.where(d > 0, d, 1.0)), np.float64)
-    return np.stack([np.ones_like(d), d, -bend], axis=1)
+    d = np.asarray(distance, np.float64)
+    # d ln d tends to 0 with d.
+    bend = d * (d if form == "best_of_n" else np.log(np.where(d > 0, d, 1.0)))
+    return np.stack([np.ones_like(d), d, -bend], axis=1, dtype=np.float64)
 
 
 def _least_squares(distance: FloatArray, reward: FloatArray, form: Form) -> FloatArray:
-    solution: FloatArray = np.linalg.lstsq(_design(distance, form), reward, rcond=None)[0]
-    return solution
+    solution = np.linalg.lstsq(_design(distance, form), reward, rcond=None)[0]
+    return np.asarray(solution, np.float64)
 
 
 def _clean(distance: FloatArray, reward: FloatArray) -> Curve:

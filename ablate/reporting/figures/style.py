@@ -46,6 +46,8 @@ SETTINGS: Mapping[str, Any] = {
     "legend.fontsize": 8.5,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
+    # Hinted text is wider at some resolutions than where it was laid out, and is cut.
+    "text.hinting": "no_hinting",
     "svg.fonttype": "none",
     "svg.hashsalt": "ablate",
     "pdf.fonttype": 42,
