@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ablate.spec.config import Config
-from ablate.spec.messages import field_problem
+from ablate.spec.messages import field_problem, one_of, show
 
 Family = Literal["baseline", "steps", "algorithms", "reward_models"]
 """Comparisons that follow from a design: every cell with the baseline, every rung with the one
 before it, PPO with DPO, every size of reward model with the next smaller one."""
 Expected = Literal["better", "worse", "no difference"]
 Points = Annotated[float, Field(gt=0, strict=True)]
+
+
+def _expected(value: object) -> object:
+    """Take a verdict's name or a pair of numbers, so that one message tells of both."""
+    if value is None or value in get_args(Expected):
+        return value
+    if isinstance(value, list | tuple) and len(value) == 2:
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in value):
+            return tuple(value)
+    named = ", ".join(map(repr, get_args(Expected)))
+    raise field_problem(
+        f"{show(value)} is neither one of {named} nor two numbers [low, high]. Write one of these."
+    )
 
 
 class DeclaredContrast(Config):
@@ -30,7 +44,7 @@ class DeclaredContrast(Config):
     """Level of the factor, or name of a cell."""
     control: Annotated[str, Field(min_length=1)]
     """What it is measured against."""
-    expect: Expected | tuple[float, float] | None = None
+    expect: Annotated[Expected | tuple[float, float] | None, BeforeValidator(_expected)] = None
     """What you expect of ``treatment - control``: a verdict, or a range in the primary metric's
     unit such as ``[0, 2]``."""
     expectation: str = ""
@@ -44,6 +58,33 @@ class DeclaredContrast(Config):
         if isinstance(self.expect, tuple) and self.expect[0] > self.expect[1]:
             raise field_problem("low comes after high; write [low, high].", "expect")
         return self
+
+
+def _entry(value: object) -> object:
+    """Tell a family's name from a mapping, so that mistakes are told of the one that was meant."""
+    if isinstance(value, str):
+        if value not in get_args(Family):
+            raise field_problem(one_of(value, get_args(Family)))
+        return value
+    if isinstance(value, Mapping):
+        return DeclaredContrast.model_validate(value)
+    if isinstance(value, DeclaredContrast):
+        return value
+    families = ", ".join(get_args(Family))
+    raise field_problem(
+        f"{show(value)} is neither a family ({families}) nor a mapping such as "
+        "{treatment: CELL, control: CELL}. Write one of the two."
+    )
+
+
+def _distinct(entries: tuple[Family | DeclaredContrast, ...]) -> object:
+    twice = [entry for index, entry in enumerate(entries) if entry in entries[:index]]
+    if twice:
+        raise field_problem(f"{show(twice[0])} is listed twice. Keep one.")
+    return entries
+
+
+Entry = Annotated[Family | DeclaredContrast, BeforeValidator(_entry)]
 
 
 class Analysis(Config):
@@ -60,7 +101,7 @@ class Analysis(Config):
     correction: Literal["holm", "bh", "max-t", "none"] = "holm"
     """Correction over each family of comparisons: Holm, Benjamini-Hochberg, the bootstrap
     distribution of the largest t of the family, or none."""
-    contrasts: tuple[Family | DeclaredContrast, ...] | None = None
+    contrasts: Annotated[tuple[Entry, ...], AfterValidator(_distinct)] | None = None
     """Comparisons that are confirmatory: families that follow from the design, cells by name, or
     levels of a factor. Left out: all that follow from the design. Whatever else the report compares
     is exploratory and marked."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ablate.spec.candidates import Candidate, Factor
+from ablate.spec.contrast_checks import contrast_problems
 from ablate.spec.factors import UNUSED, label, named_factors
 from ablate.spec.grid import grid_candidates
 from ablate.spec.messages import one_of, show
@@ -55,6 +56,7 @@ def read_design(study: Study) -> Design:
     if not problems:
         _check_use(study, factors, candidates, problems)
     _check_baseline(study, candidates, problems)
+    problems.extend(contrast_problems(study, factors, candidates))
     return Design(flat.values, flat.places, tuple(factors), tuple(candidates), tuple(problems))
 
 

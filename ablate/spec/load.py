@@ -12,12 +12,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablate.errors import StudyError, SurroundingsError
-from ablate.spec.analysis import Analysis
+from ablate.spec.analysis import Analysis, DeclaredContrast
 from ablate.spec.assignments import apply_sets
 from ablate.spec.commands import command_name
 from ablate.spec.datasets import DataKind, read_datasets, suites_of, wrong_name
 from ablate.spec.design import Design, read_design
 from ablate.spec.fields import SECTIONS
+from ablate.spec.imported import ImportedCell
 from ablate.spec.local_files import find_file
 from ablate.spec.messages import structure_problems
 from ablate.spec.names import Files, Kind, LocalFile, Missing
@@ -161,6 +162,10 @@ def _allowed_keys(place: Place) -> Iterable[str]:
         return list(Seeds.model_fields)
     if place[:1] == ("match",):
         return list(Match.model_fields)
+    if place[:2] == ("analysis", "contrasts"):
+        return list(DeclaredContrast.model_fields)
+    if place[:1] == ("imported",):
+        return list(ImportedCell.model_fields)
     return list(Analysis.model_fields if place[:1] == ("analysis",) else Study.model_fields)
 
 
