@@ -36,6 +36,7 @@ COMMANDS = {
     "run": "run a study; the same command resumes it",
     "status": "show how far a study is",
     "report": "render the report of a study",
+    "diff": "compare two studies, or two cells, with intervals",
     "rescore": "score stored outputs again, as the suite does now, without a model",
     "logs": "print the log of a job",
     "models": "list the models that a study can name, or show one",
@@ -58,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     made["init"].add_argument("folder", nargs="?", default=".", help="where to write (default: .)")
     for name in ("check", "plan", "run", "report", "rescore"):
         _add_study(made[name])
-    for name in ("plan", "run", "report", "rescore", "status", "logs", "export"):
+    for name in ("plan", "run", "report", "rescore", "status", "logs", "export", "diff"):
         _add_store(made[name])
     made["status"].add_argument("study", nargs="?", help="study name or file (default: all)")
     made["status"].add_argument("--timings", action="store_true", help="where the time went")
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     made["logs"].add_argument("--study", help="study name or file, where several are stored")
     made["models"].add_argument("name", nargs="?", help="a model of the list, or its hub id")
     _add_export(made["export"])
+    _add_diff(made["diff"])
     _add_data(made["data"])
     made["plan"].add_argument("--diff", metavar="OLD", help="compare with an earlier study file")
     made["plan"].add_argument("--order", action="store_true", help="list the jobs in order")
@@ -116,6 +118,14 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="which run (default: the first)")
     parser.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
     parser.add_argument("--force", action="store_true", help="write into a folder with content")
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    what = "a study's file or stored name, or STUDY:CELL"
+    parser.add_argument("a", metavar="A", help=what)
+    parser.add_argument("b", metavar="B", help=f"{what}; differences are B minus A")
+    parser.add_argument("--study", help="study name or file that A and B are cells of")
+    parser.add_argument("--all", action="store_true", help="print everything (default: 40 lines)")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
