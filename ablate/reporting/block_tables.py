@@ -1,4 +1,4 @@
-"""Tables of one question: DPO against PPO, and reward models against what comes of them."""
+"""Reward models against what comes of them, cell by cell."""
 
 from __future__ import annotations
 
@@ -9,87 +9,17 @@ import numpy as np
 
 from ablate.reporting import text
 from ablate.reporting.artifacts import MetricRow
-from ablate.reporting.effects import EffectRow, score_of
+from ablate.reporting.effects import score_of
 from ablate.reporting.findings import Findings
 from ablate.reporting.rank_correlation import rank_correlation
-from ablate.reporting.tables import Cell, Table, cell_score, score_cell, tone_of
+from ablate.reporting.tables import Cell, Table, cell_score, score_cell
 from ablate.stats.crossed import Arm, crossed_score, item_score
 from ablate.stats.estimate import Estimate
-from ablate.stats.paired import exact_sign_test, mean_over_levels
 from ablate.stats.seeds import seed_score
 from ablate.stats.verdicts import Verdict
 
 REWARD = "reward_evaluation"
 _PAIR_TASKS = {"accuracy": "ordinary", "accuracy_hard": "hard"}
-
-
-def duel_table(found: Findings) -> Table | None:
-    """Return three rows a data set (DPO, PPO, difference), then the mean over data sets."""
-    metrics = [found.evidence.metrics[name] for name in found.evidence.headline]
-    pairs = found.rows("algorithm")
-    if not pairs or not metrics:
-        return None
-    rows: list[tuple[Cell, ...]] = []
-    for pair in pairs:
-        for name, cell in (("DPO", pair.control), ("PPO", pair.treatment)):
-            fields = [cell_score(found, cell, metric) for metric in metrics]
-            rows.append((Cell(f"{pair.label}: {name}"), *fields))
-        rows.append((Cell(f"{pair.label}: Δ", strong=True), *_deltas(found, pair, metrics)))
-    notes = []
-    if len(pairs) > 1:
-        rows.append((Cell("mean Δ over pairs", strong=True), *_means(found, metrics)))
-        notes.append(wins_sentence(pairs))
-        notes.append(
-            "The mean's interval takes the pairs as replicates: a claim about other data sets"
-            " like these. Pairs that share a DPO cell are not independent."
-        )
-    return Table(
-        "dpo-vs-ppo",
-        "Score with the half width of its 95 % interval; Δ is PPO − DPO, paired by item.",
-        ("data: arm", *(text.heading(metric) for metric in metrics)),
-        tuple(rows),
-        tuple(notes),
-    )
-
-
-def _deltas(found: Findings, pair: EffectRow, metrics: Sequence[MetricRow]) -> list[Cell]:
-    cells = []
-    for metric in metrics:
-        matches = found.rows("algorithm", metric.metric)
-        row = next(
-            (r for r in matches if (r.treatment, r.control) == (pair.treatment, pair.control)), None
-        )
-        if row is None:
-            cells.append(Cell(text.DASH, tone="muted", hint="no such score"))
-            continue
-        value = f"{row.verdict.symbol} {text.signed(row.effect.value, metric.unit)}"
-        sub = text.interval(row.shown, metric.unit)
-        hint = f"{row.verdict.value}; adjusted p {text.p_text(row.p_adjusted)}"
-        cells.append(Cell(value, sub, row.effect.value, tone_of(row), hint, True))
-    return cells
-
-
-def _means(found: Findings, metrics: Sequence[MetricRow]) -> list[Cell]:
-    cells = []
-    for metric in metrics:
-        mean = duel_mean(found, metric.metric)
-        value = text.signed(mean.value, metric.unit)
-        cells.append(Cell(value, text.interval(mean, metric.unit), mean.value, strong=True))
-    return cells
-
-
-def duel_mean(found: Findings, metric: str) -> Estimate:
-    """Return PPO minus DPO over pairs of cells, pairs as replicates; invalid pairs left out."""
-    rows = [r for r in found.rows("algorithm", metric) if r.verdict is not Verdict.INVALID]
-    return mean_over_levels([row.effect.value for row in rows])
-
-
-def wins_sentence(pairs: Sequence[EffectRow]) -> str:
-    """Say how often PPO's mean was higher, with the exact sign test."""
-    wins = sum(row.effect.value > 0 for row in pairs)
-    losses = sum(row.effect.value < 0 for row in pairs)
-    p_value = text.p_text(exact_sign_test(wins, losses))
-    return f"PPO's mean is higher in {wins} of {len(pairs)} pairs (exact sign test p {p_value})."
 
 
 def reward_table(found: Findings) -> Table | None:

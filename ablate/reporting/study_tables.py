@@ -11,10 +11,11 @@ import pandas as pd
 
 from ablate.errors import unknown_choice
 from ablate.reporting import tables
-from ablate.reporting.block_tables import duel_table, reward_table
+from ablate.reporting.block_tables import reward_table
 from ablate.reporting.data_cards import data_report
 from ablate.reporting.effect_tables import family_table
 from ablate.reporting.findings import Findings
+from ablate.reporting.pair_tables import declared_pairs, duel_table
 from ablate.reporting.provenance import provenance_of
 from ablate.reporting.reward_models import three_ways
 from ablate.reporting.scores_comparison import comparison
@@ -29,6 +30,8 @@ Maker = Callable[[Findings], Table | None]
 Form = Literal["values", "text", "long"]
 EFFECTS = "effects-"
 """Before a family's name: the table of its effects on the primary metric."""
+PAIRS = "pairs-"
+"""Before a declared family's name: its pairs of cells and the mean over them."""
 
 
 def _task(found: Findings, *, name: str) -> Table | None:
@@ -70,13 +73,15 @@ TABLES: dict[str, Maker] = {
     "fingerprints": partial(_provenance, name="fingerprints"),
 }
 """Every table by the name of its file, in the order of the page. A study that declares contrasts
-has one ``effects-declared-N`` for each beside these."""
+has one ``effects-declared-N`` for each beside these, and ``pairs-declared-N`` for a factor."""
 
 
 def makers_of(found: Findings) -> Mapping[str, Maker]:
     """Return every table that a study may have, those of its own contrasts included."""
     own = [f.name for f in found.families if f.name.startswith("declared")]
-    return {**TABLES, **{EFFECTS + name: partial(family_table, name=name) for name in own}}
+    effects = {EFFECTS + name: partial(family_table, name=name) for name in own}
+    pairs = {PAIRS + name: partial(declared_pairs, name=name) for name in own}
+    return {**TABLES, **effects, **pairs}
 
 
 def table_of(found: Findings, name: str) -> Table | None:

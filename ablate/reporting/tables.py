@@ -97,8 +97,13 @@ def costs(found: Findings) -> Table | None:
 
 def tone_of(row: EffectRow) -> Tone:
     """Return the shade of a difference: only a decided one has a colour."""
+    return tone_of_verdict(row.verdict)
+
+
+def tone_of_verdict(verdict: Verdict) -> Tone:
+    """Return the shade of a verdict: only a decided one has a colour."""
     tones: Mapping[Verdict, Tone] = {Verdict.BETTER: "better", Verdict.WORSE: "worse"}
-    return tones.get(row.verdict, "")
+    return tones.get(verdict, "")
 
 
 def known(value: float) -> float | None:
