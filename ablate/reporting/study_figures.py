@@ -11,6 +11,7 @@ from ablate.reporting import text
 from ablate.reporting.costs import UNITS
 from ablate.reporting.effects import score_of
 from ablate.reporting.evaluation_figures import accuracy, epochs, win_rates
+from ablate.reporting.factor_figures import interactions, main_effects
 from ablate.reporting.figures.bars import Bars, draw_bars
 from ablate.reporting.figures.costs import CostTrace, draw_costs
 from ablate.reporting.figures.curves import CellCurves, draw_curves, mean_curve
@@ -178,6 +179,8 @@ FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "stepwise": stepwise,
     "dpo-vs-ppo": duel,
     "forest": forest,
+    "main-effects": main_effects,
+    "interactions": interactions,
     "training-online": online_curves,
     "training-offline": offline_curves,
     "over-optimization": reward_kl,

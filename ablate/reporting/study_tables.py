@@ -14,6 +14,7 @@ from ablate.reporting import tables
 from ablate.reporting.block_tables import reward_table
 from ablate.reporting.data_cards import data_report
 from ablate.reporting.effect_tables import family_table
+from ablate.reporting.factor_tables import level_table, metric_table, term_table, variance_table
 from ablate.reporting.findings import Findings
 from ablate.reporting.pair_tables import declared_pairs, duel_table
 from ablate.reporting.provenance import provenance_of
@@ -57,6 +58,10 @@ TABLES: dict[str, Maker] = {
     "effects-step": partial(family_table, name="step"),
     "effects-algorithm": partial(family_table, name="algorithm"),
     "effects-reward-model": partial(family_table, name="reward_model"),
+    "factor-levels": level_table,
+    "factor-terms": term_table,
+    "factor-metrics": metric_table,
+    "variance-components": variance_table,
     "reward-three-ways": three_ways,
     "reward-models": reward_table,
     "tasks": partial(_task, name="tasks"),
