@@ -5,10 +5,11 @@ from __future__ import annotations
 from ablate.reporting.effect_tables import family_table
 from ablate.reporting.findings import Findings
 from ablate.reporting.section import Section, given
-from ablate.reporting.study_figures import stepwise
+from ablate.reporting.step_figures import step_frames, stepwise
 
 
 def section(found: Findings) -> Section:
-    """Return the additive chart of a ladder and the effect of each rung."""
+    """Return a ladder's additive chart, the sequence that builds it, and each rung's effect."""
     shown = given(family_table(found, "step"))
-    return Section("steps", "Step by step", (), given(stepwise(found)), shown)
+    drawn, frames = given(stepwise(found)), step_frames(found)
+    return Section("steps", "Step by step", (), drawn, shown, frames=frames)
