@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ablate.reporting import text
 from ablate.reporting.artifacts import MetricRow
+from ablate.reporting.effects import EffectRow
 from ablate.reporting.findings import Findings
 from ablate.reporting.tables import Cell, cell_score, tone_of
 
@@ -31,6 +32,31 @@ def shaded_score(found: Findings, cell: str, metric: MetricRow) -> Cell:
     rows = found.rows("baseline", metric.metric)
     row = next((row for row in rows if row.treatment == cell), None)
     return field if field.tone or row is None else replace(field, tone=tone_of(row))
+
+
+def delta_below(found: Findings, cell: str, metric: MetricRow) -> Cell:
+    """Return a cell's score with its difference to the baseline below it, shaded where decided.
+
+    A score whose difference is not decided is grey; a difference without any interval, as that of
+    two published numbers, has no verdict beside it.
+    """
+    field = shaded_score(found, cell, metric)
+    rows = found.rows("baseline", metric.metric)
+    row = next((row for row in rows if row.treatment == cell), None)
+    if row is None or field.sort is None:
+        return field
+    delta = text.signed(row.effect.value, metric.unit)
+    if row.shown.defined:
+        delta = f"{row.verdict.symbol} {delta}"
+    hint = "; ".join(filter(None, (field.hint, _said(row))))
+    tone = field.tone or "muted"
+    return replace(field, sub=delta, hint=hint, tone=tone)
+
+
+def _said(row: EffectRow) -> str:
+    if not row.shown.defined:
+        return "no interval, so no verdict"
+    return f"{row.verdict.value}; adjusted p {text.p_text(row.p_adjusted)}"
 
 
 def badge(found: Findings, cell: str) -> str:

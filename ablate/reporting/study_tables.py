@@ -13,6 +13,7 @@ from ablate.errors import unknown_choice
 from ablate.reporting import tables
 from ablate.reporting.block_tables import reward_table
 from ablate.reporting.data_cards import data_report
+from ablate.reporting.dataset_table import dataset_table
 from ablate.reporting.effect_tables import family_table
 from ablate.reporting.factor_tables import level_table, metric_table, term_table, variance_table
 from ablate.reporting.findings import Findings
@@ -51,6 +52,7 @@ def _provenance(found: Findings, *, name: str) -> Table | None:
 
 TABLES: dict[str, Maker] = {
     "sight": tables.sight,
+    "datasets": dataset_table,
     "comparison": comparison,
     "spread": spread_table,
     "dpo-vs-ppo": duel_table,

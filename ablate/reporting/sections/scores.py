@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.reporting.dataset_table import dataset_table
 from ablate.reporting.findings import Findings
 from ablate.reporting.scores_comparison import comparison
 from ablate.reporting.scores_spread import spread_table
@@ -10,5 +11,5 @@ from ablate.reporting.section import Section, given
 
 def section(found: Findings) -> Section:
     """Return the table of all cells and the spread of its columns."""
-    shown = given(comparison(found), spread_table(found))
+    shown = given(dataset_table(found), comparison(found), spread_table(found))
     return Section("scores", "Scores and differences", tables=shown)
