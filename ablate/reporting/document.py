@@ -9,8 +9,9 @@ from ablate.reporting.data_cards import data_report
 from ablate.reporting.findings import Findings
 from ablate.reporting.methods import REFERENCES, methods
 from ablate.reporting.provenance import Provenance, provenance_of
-from ablate.reporting.records import StudyRecord, interval_scope
+from ablate.reporting.records import StudyRecord
 from ablate.reporting.reward_models import alarms_of
+from ablate.reporting.scope import scope_of
 from ablate.reporting.section import Section, SectionMaker
 from ablate.reporting.sections import (
     costs,
@@ -18,6 +19,7 @@ from ablate.reporting.sections import (
     duel,
     effects,
     factorial,
+    heatmap,
     judged,
     outputs,
     over_optimization,
@@ -58,6 +60,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     steps.section,
     duel.section,
     effects.section,
+    heatmap.section,
     factorial.section,
     rewards.section,
     outputs.tasks,
@@ -83,7 +86,7 @@ def document_of(found: Findings) -> Document:
         state=_state(found),
         observed=tuple(observed(found)),
         answers=answers(found),
-        scope=interval_scope(found.study),
+        scope=scope_of(found),
         badges=tuple(_badges(found)),
         alarms=alarms_of(found),
         sections=tuple(section for section in made if section.shows),

@@ -112,7 +112,7 @@ def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> _Draft | None
     """Return a row without what depends on its family; None where a side has no such metric."""
     seeds = common_seeds(evidence, contrast)
     sides = (contrast.treatment, contrast.control)
-    if not all(evidence.values(cell, metric) for cell in sides):
+    if not all(_stated(evidence, cell, metric) for cell in sides):
         return None
     tripped = inspect(evidence, contrast, metric, seeds)
     measure = without_interval if tripped.invalid else difference
@@ -145,6 +145,13 @@ def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> _Draft | None
         run_ids=tuple(dict.fromkeys(run.run_id for run in runs)),
     )
     return _Draft(row, found)
+
+
+def _stated(evidence: Evidence, cell: str, metric: str) -> bool:
+    """Whether a cell has the metric; what a publication leaves blank it has not."""
+    values = evidence.values(cell, metric)
+    blank = evidence.source(cell) and all(math.isnan(value) for value in values.values())
+    return bool(values) and not blank
 
 
 def _tipping(found: Difference) -> float:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from ablate.reporting import text
 from ablate.reporting.effects import Basis
 from ablate.reporting.findings import Findings
-from ablate.reporting.records import interval_scope, listed
+from ablate.reporting.records import listed
+from ablate.reporting.scope import scope_of
 from ablate.reporting.tables import points
 from ablate.stats.verdicts import Verdict
 
@@ -61,7 +62,7 @@ def methods(found: Findings) -> list[str]:
     return [
         *first,
         *(said for basis, said in _BASES.items() if basis in used),
-        *([interval_scope(found.study)] if first else []),
+        scope_of(found),
         _declared(found),
         *_further(found),
         _verdicts(found),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -107,15 +108,28 @@ class StudyRecord:
 
     def runs_of(self, cell: str) -> tuple[RunRecord, ...]:
         """Return the runs of a cell by seed."""
-        return tuple(sorted((r for r in self.runs if r.cell == cell), key=lambda r: r.seed))
+        return self._runs_by_cell.get(cell, ())
+
+    @cached_property
+    def _runs_by_cell(self) -> Mapping[str, tuple[RunRecord, ...]]:
+        """Looked up for every number of a report: a search through all runs would add up."""
+        found: dict[str, list[RunRecord]] = {}
+        for run in self.runs:
+            found.setdefault(run.cell, []).append(run)
+        return {cell: tuple(sorted(runs, key=lambda r: r.seed)) for cell, runs in found.items()}
 
     def levels_of(self, cell: str) -> Mapping[str, str]:
         """Return the levels of a cell."""
-        return next((run.levels for run in self.runs if run.cell == cell), {})
+        return self._first[cell].levels if cell in self._first else {}
 
     def parent_of(self, cell: str) -> str | None:
         """Return the cell that this one adds a change to."""
-        return next((run.parent for run in self.runs if run.cell == cell), None)
+        return self._first[cell].parent if cell in self._first else None
+
+    @cached_property
+    def _first(self) -> Mapping[str, RunRecord]:
+        """The first run of each cell, which has the levels of all of them."""
+        return {run.cell: run for run in reversed(self.runs)}
 
     def preliminary(self, cell: str) -> bool:
         """Whether numbers of the cell carry the footnote."""
@@ -140,30 +154,6 @@ class StudyRecord:
     def factors(self) -> tuple[str, ...]:
         """Names of all factors, in order of first use."""
         return tuple(dict.fromkeys(name for run in self.runs for name in run.levels))
-
-
-_LEFT_OUT = {
-    "model": "the base model",
-    "sft": "the SFT checkpoint",
-    "preferences": "the preference data",
-    "reward_model": "the reward model",
-    "policy": "policy training",
-    "evaluation": "the sampled completions",
-}
-
-
-def interval_scope(study: StudyRecord) -> str:
-    """Say which randomness the intervals hold and which they leave out."""
-    if len({run.seed for run in study.runs}) < 2:
-        return (
-            "Intervals hold the spread over evaluation items only: with one seed they speak about"
-            " these checkpoints and not about the recipes."
-        )
-    held = [text for stage, text in _LEFT_OUT.items() if stage in study.vary]
-    out = [text for stage, text in _LEFT_OUT.items() if stage not in study.vary]
-    scope = "evaluation items" + (f" and over seeds of {listed(held)}" if held else "")
-    left = f", and leave out what redrawing {listed(out)} would change" if out else ""
-    return f"Intervals hold the spread over {scope}{left}."
 
 
 def listed(words: list[str]) -> str:

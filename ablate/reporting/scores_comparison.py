@@ -132,6 +132,8 @@ def _why_missing(found: Findings, cell: str, metric: MetricRow) -> str:
         return "; ".join(str(reason) for reason in reasons)
     if not any(metric.metric in found.evidence.scores(run) for run in runs):
         return "not applicable: this cell has no such metric"
+    if found.evidence.source(cell):
+        return "not stated by the source"
     return "undefined: see the run's scores"
 
 

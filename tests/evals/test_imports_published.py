@@ -33,6 +33,7 @@ def test_a_printed_average_that_is_no_mean_of_its_categories_is_told() -> None:
     assert not list(remarks({**TABLE_2, "average": 56.7}))
     assert "57.9" in next(remarks({**TABLE_2, "average": 57.9}))
     assert not list(remarks({"a": 56, "b": 66, "average": 61}))
+    assert not list(remarks({"average": None}))
     assert not list(remarks({"a": 56, "b": 65, "average": 61}))  # 60.5 is 61 to the whole
 
 

@@ -33,7 +33,7 @@ def remarks(scores: Mapping[str, float | None]) -> Iterator[str]:
     printed, recomputed = values.get(AVERAGE, math.nan), _recomputed(values)
     # Numbers come with one decimal, or all of them whole; half a digit of the average and half a
     # digit of the categories may be rounding.
-    digit = 1.0 if all(value == round(value) for value in values.values()) else 0.1
+    digit = 1.0 if all(value.is_integer() for value in values.values()) else 0.1
     if abs(printed - recomputed) > digit + 1e-9:
         yield (
             f"the published average is {printed:.1f}, the mean of the published categories "
