@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+import orjson
 
 from ablate.errors import SurroundingsError
 from ablate.stats.estimate import FloatArray
@@ -44,6 +44,10 @@ class Items:
     values: FloatArray
     clusters: tuple[str, ...] = ()
     """What ties items together, such as a passage; empty where every item stands alone."""
+    subsets: tuple[str, ...] = ()
+    """Fixed subset of each item, such as a subject, where the task declares strata; else empty."""
+    outputs: tuple[int, int] = (1, 1)
+    """Fewest and most outputs of an item that the score is the mean of."""
 
 
 Stratum = tuple[str, str]
@@ -56,6 +60,8 @@ class ItemTable:
 
     scores: Mapping[tuple[str, str], Mapping[Stratum, Items]]
     """By mode (``sampled``, ``greedy``, ``main``, ``choices``, ``pair``) and name of the score."""
+    fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By task which of ``cluster`` and ``subset`` at least one sample has."""
 
 
 @dataclass(frozen=True)
@@ -120,66 +126,33 @@ def number(value: object) -> float:
     return float(value)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path, *, exact: bool = False) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON-lines file; nothing where it is missing.
 
-    An incomplete last line, as a killed writer leaves, is passed over.
+    An incomplete last line, as a killed writer leaves, is passed over. Whole numbers beyond 64 bits
+    come back as floats unless ``exact``, which takes five times as long. Raises SurroundingsError
+    for any other line that is no JSON.
     """
     if not path.exists():
         return
-    with open(path, encoding="utf-8") as file:
+    loads: Callable[[bytes], Any] = json.loads if exact else orjson.loads
+    with open(path, "rb") as file:
         for line in file:
             try:
-                record = json.loads(line)
-            except ValueError as error:
-                if line.endswith("\n"):
-                    raise SurroundingsError(
-                        f"{path}: cannot be read as JSON lines ({error}); remove the artifact "
-                        "and run again"
-                    ) from error
-                return
+                record = loads(line)
+            except ValueError:
+                try:
+                    # NaN and halves of surrogate pairs: Python writes them, orjson refuses them.
+                    record = json.loads(line)
+                except ValueError as error:
+                    if line.endswith(b"\n"):
+                        raise SurroundingsError(
+                            f"{path}: cannot be read as JSON lines ({error}); remove the artifact "
+                            "and run again"
+                        ) from error
+                    return
             if isinstance(record, dict):
                 yield record
-
-
-def read_items(folder: Path) -> ItemTable:
-    """Return the item scores of an evaluation; empty where it logged no samples."""
-    sums: dict[tuple[str, str], dict[Stratum, dict[str, list[float]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
-    prompts: dict[tuple[Stratum, str], str] = {}
-    clusters: dict[tuple[Stratum, str], str] = {}
-    for line in read_lines(folder / "samples.jsonl"):
-        stratum = (str(line.get("category") or ""), str(line.get("task") or ""))
-        key = f"{line.get('doc_hash', '')}/{line.get('doc_id', '')}"
-        prompts[stratum, key] = str(line.get("prompt_hash") or "")
-        if line.get("cluster") not in (None, ""):
-            clusters[stratum, key] = str(line["cluster"])
-        for name, value in (line.get("scores") or {}).items():
-            mode = str(line.get("mode") or "sampled")
-            sums[mode, str(name)][stratum][key].append(number(value))
-    return ItemTable(
-        {
-            kind: {
-                stratum: _items(stratum, rows, prompts, clusters)
-                for stratum, rows in by_stratum.items()
-            }
-            for kind, by_stratum in sums.items()
-        }
-    )
-
-
-def _items(
-    stratum: Stratum,
-    rows: Mapping[str, list[float]],
-    prompts: Mapping[tuple[Stratum, str], str],
-    clusters: Mapping[tuple[Stratum, str], str],
-) -> Items:
-    keys = tuple(sorted(rows))
-    values = np.array([math.fsum(rows[key]) / len(rows[key]) for key in keys], np.float64)
-    tied = tuple(clusters.get((stratum, key), key) for key in keys)
-    named = tuple(prompts[stratum, key] for key in keys)
-    return Items(keys, named, values, tied if len(set(tied)) < len(keys) else ())
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
+from ablate.reporting.arms import arm_of
 from ablate.reporting.artifacts import (
     Curve,
     Items,
@@ -16,7 +15,6 @@ from ablate.reporting.artifacts import (
     ScoreFile,
     Stratum,
     read_curve,
-    read_items,
     read_scores,
 )
 from ablate.reporting.contaminated import (
@@ -27,8 +25,10 @@ from ablate.reporting.contaminated import (
     contaminated,
     has_results,
 )
+from ablate.reporting.item_files import SAMPLES, SUBSET
+from ablate.reporting.item_pool import read_tables
 from ablate.reporting.records import RunRecord, StudyRecord
-from ablate.reporting.strata import GREEDY, strata_of, weights_of
+from ablate.reporting.strata import GREEDY, strata_of
 from ablate.reporting.suite_tasks import Tasks, average_without, by_category, tasks_of
 from ablate.spec.suites import TaskDefinition
 from ablate.stats.crossed import Arm
@@ -36,8 +36,6 @@ from ablate.store.manifest import read_manifest
 
 EVALUATION = "evaluation"
 NO_FILE = ScoreFile("", {})
-TOLERANCE = 0.01
-"""Largest gap, in units of the metric, between a stored score and the mean of its items."""
 
 
 class Evidence:
@@ -51,6 +49,8 @@ class Evidence:
         self._configs: dict[Path, Mapping[str, object]] = {}
         self._tasks: dict[Path, Tasks] = {}
         self._items: dict[Path, ItemTable] = {}
+        self._arms: dict[tuple[str, str, tuple[int, ...]], Arm | None] = {}
+        self._values: dict[tuple[str, str, str], dict[int, float]] = {}
         self._curves: dict[Path, Curve | None] = {}
         self._backends: dict[str, Mapping[str, frozenset[str]]] = {}
 
@@ -145,8 +145,17 @@ class Evidence:
         if folder is None:
             return ItemTable({})
         if folder not in self._items:
-            self._items[folder] = read_items(folder)
+            # All of a role at once: whoever looks at one run of a study looks at the others next.
+            runs = {other.folder(role): other for other in self.study.runs}
+            new = [(path, self._subsets(one)) for path, one in runs.items() if path is not None]
+            read = read_tables([(path / SAMPLES, subsets) for path, subsets in new])
+            self._items |= {path: table for (path, _), table in zip(new, read, strict=True)}
         return self._items[folder]
+
+    def _subsets(self, run: RunRecord) -> dict[str, str]:
+        """Return by task the field of its samples that tells the declared strata apart."""
+        declared = {name: task.strata for name, task in self.tasks_of(run).items() if task.strata}
+        return {name: SUBSET if field == "category" else field for name, field in declared.items()}
 
     def curve(self, run: RunRecord, role: str = "policy") -> Curve | None:
         """Return the step metrics of a run's stage."""
@@ -176,8 +185,12 @@ class Evidence:
 
     def values(self, cell: str, metric: str, role: str = "evaluation") -> dict[int, float]:
         """Return a metric by seed; a run without the metric is left out, undefined is NaN."""
-        rows = {run.seed: self.scores(run, role).get(metric) for run in self.study.runs_of(cell)}
-        return {seed: row.value for seed, row in rows.items() if row is not None}
+        key = (cell, metric, role)
+        if key not in self._values:
+            rows = ((run.seed, self.scores(run, role)) for run in self.study.runs_of(cell))
+            found = {seed: scores[metric].value for seed, scores in rows if metric in scores}
+            self._values[key] = found
+        return dict(self._values[key])
 
     def metric(self, name: str) -> MetricRow | None:
         """Return any run's row of a metric, for its direction and unit."""
@@ -218,13 +231,26 @@ class Evidence:
 
     @cached_property
     def promoted(self) -> tuple[str, ...]:
-        """Tasks that are columns of their own; all of them where a suite has no categories."""
-        return tuple(
+        """Tasks that are columns of their own; all of them where a suite has no categories.
+
+        A published task that no suite of the study knows is one as well.
+        """
+        own = (
             name
             for name in self.scored_tasks
             if self.metrics[name].level == "task"
             and (self.tasks[name].promote or not self.categories)
         )
+        published = (
+            row.metric
+            for row in self.metrics.values()
+            if row.level == "task" and row.metric not in self.tasks and self._is_published(row)
+        )
+        return (*own, *published)
+
+    def _is_published(self, row: MetricRow) -> bool:
+        files = (self.file(run) for run in self.study.runs if run.kind == "imported")
+        return any(file.source and row.metric in file.rows for file in files)
 
     @property
     def headline(self) -> tuple[str, ...]:
@@ -238,21 +264,14 @@ class Evidence:
         None where the metric has no item scores, where runs of the cell differ in items, or where
         the items' mean is not the stored score: the statistics then use the seeds alone.
         """
-        runs = [run for run in self.finished(cell) if run.seed in seeds]
-        tables = [self.strata(run, metric) for run in runs]
-        if not tables or any(not table for table in tables):
-            return None
-        if len({_shape(table) for table in tables}) != 1:
-            return None
-        strata = {
-            "/".join(name): np.stack([table[name].values for table in tables]) for name in tables[0]
-        }
-        clusters = {"/".join(name): t.clusters for name, t in tables[0].items() if t.clusters}
-        arm = Arm(strata, weights_of(tables[0], self.scores(runs[0])[metric]), clusters)
-        stored = [self.scores(run)[metric].value for run in runs]
-        if not np.allclose(arm.seed_scores, stored, rtol=0, atol=TOLERANCE):
-            return None
-        return arm
+        key = (cell, metric, tuple(sorted(seeds)))
+        if key not in self._arms:
+            runs = [run for run in self.finished(cell) if run.seed in seeds]
+            rows = [self.scores(run).get(metric) for run in runs]
+            known = [row for row in rows if row is not None]
+            tables = [self.strata(run, metric) for run in runs]
+            self._arms[key] = arm_of(tables, known) if len(known) == len(rows) else None
+        return self._arms[key]
 
     def keys(self, cell: str, metric: str) -> frozenset[tuple[Stratum, tuple[str, ...]]]:
         """Return the item keys by stratum of a cell's first finished run."""
@@ -270,10 +289,6 @@ class Evidence:
             tasks=self.tasks_of(run),
             without=self.left_out,
         )
-
-
-def _shape(table: Mapping[Stratum, Items]) -> tuple[tuple[Stratum, tuple[str, ...]], ...]:
-    return tuple(sorted((name, items.keys) for name, items in table.items()))
 
 
 def _trains(role: str) -> bool:
