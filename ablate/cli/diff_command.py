@@ -83,6 +83,8 @@ def _check_finished(*sides: CellOf) -> None:
                 f"{side.study.name}: no run of cell {side.cell!r} has a result ({reason}). Run "
                 "it first: ablate run FILE"
             )
+    if any(r.kind == "imported" for s in sides for r in s.study.runs_of(s.cell)):
+        return
     seeds = [{r.seed for r in s.study.runs_of(s.cell) if r.missing is None} for s in sides]
     if sides[0].study is sides[1].study and not seeds[0] & seeds[1]:
         raise SurroundingsError(

@@ -131,11 +131,12 @@ def _same_levels(left: StudyRecord, cell: str, right: StudyRecord, other: str) -
 
 
 def same_runs(left: StudyRecord, cell: str, right: StudyRecord, other: str) -> bool:
-    """Return whether the runs under each seed of both have the same evaluation."""
-    here = {run.seed: run.fingerprints.get("evaluation") for run in left.runs_of(cell)}
-    there = {run.seed: run.fingerprints.get("evaluation") for run in right.runs_of(other)}
-    common = here.keys() & there.keys()
-    return bool(common) and all(here[seed] == there[seed] for seed in common)
+    """Return whether two cells share an evaluation: then they compute the same, seed by seed."""
+    here, there = (
+        {run.fingerprints.get("evaluation") for run in study.runs_of(name)} - {None}
+        for study, name in ((left, cell), (right, other))
+    )
+    return not here.isdisjoint(there)
 
 
 def merged_record(left: StudyRecord, right: StudyRecord) -> StudyRecord:

@@ -63,7 +63,7 @@ def item_changes(evidence: Evidence, contrast: Contrast, metric: str) -> ItemCha
     seeds = common_seeds(evidence, contrast)
     left = _tables(evidence, contrast.control, metric, seeds)
     right = _tables(evidence, contrast.treatment, metric, seeds)
-    if not left or len({_shape(table) for table in (*left, *right)}) != 1:
+    if not left or len(left) != len(right) or len({_shape(table) for table in (*left, *right)}) != 1:
         return NOTHING
     names = list(left[0])
     before = np.stack([_flat(table, names) for table in left])
@@ -79,7 +79,8 @@ def _tables(
     evidence: Evidence, cell: str, metric: str, seeds: Sequence[int]
 ) -> list[dict[Stratum, Items]]:
     runs = {run.seed: run for run in evidence.finished(cell)}
-    tables = [evidence.strata(runs[seed], metric) for seed in seeds]
+    # A published row has seeds of its own and no items.
+    tables = [evidence.strata(runs[seed], metric) for seed in seeds if seed in runs]
     return tables if all(tables) else []
 
 
