@@ -69,7 +69,7 @@ def _panel(axes: Any, panel: PairPanel) -> None:
     named_levels(axes, levels)
     longest = max(len(_short(level)) for level in panel.lines)
     axes.set_xlim(-0.4, len(levels) - 0.55 + 0.016 * (len(levels) + 1) * longest)
-    axes.set_title(f"{panel.across} × {panel.by}\n{panel.said}", fontsize=9)
+    axes.set_title(f"{panel.across} × {panel.by}\n{panel.said}", fontsize=9, parse_math=False)
     axes.grid(axis="x", visible=False)
 
 
@@ -89,6 +89,7 @@ def _labels(axes: Any, panel: PairPanel) -> None:
             color=style.line,
             fontsize=8.5,
             va="center",
+            parse_math=False,
             arrowprops={"arrowstyle": "-", "color": style.line, "linewidth": 0.5, "alpha": 0.6},
         )
 

@@ -63,7 +63,7 @@ def _panel(axes: Any, panel: FactorPanel) -> None:
     axes.plot(places, values, "-", color=BLUE, linewidth=1.0, alpha=0.6)
     axes.plot(places, values, "o", color=BLUE, markersize=6.5)
     named_levels(axes, list(panel.means))
-    axes.set_title(f"{panel.name}\n{panel.said}", fontsize=9)
+    axes.set_title(f"{panel.name}\n{panel.said}", fontsize=9, parse_math=False)
     axes.grid(axis="x", visible=False)
 
 
@@ -71,7 +71,8 @@ def named_levels(axes: Any, levels: Sequence[str]) -> None:
     """Name the places of a factor's levels below, turned where they are long."""
     turned = any(len(level) > _ROOM for level in levels)
     slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if turned else {}
-    axes.set_xticks(range(len(levels)), [_short(level) for level in levels], **slanted)
+    shown = [_short(level) for level in levels]
+    axes.set_xticks(range(len(levels)), shown, parse_math=False, **slanted)
     axes.set_xlim(-0.5, len(levels) - 0.5)
 
 
