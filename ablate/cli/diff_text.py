@@ -252,6 +252,7 @@ def aligned(
     short = [clip(name, room) for name in names] if room >= SHORTEST_NAME else names
     if longest <= room or len(set(short)) == len(names) and short != names:
         longest = min(longest, room)
+        short = [clip(name, longest) for name in short]
         return [f"{name:<{longest}}  {line}" for name, line in zip(short, joined, strict=True)]
     below = [f"  {head:<{max(0, room - 2)}}  {joined[0]}"[:width] if room > 0 else joined[0]]
     for name, line in zip(names[1:], joined[1:], strict=True):
@@ -275,9 +276,10 @@ def listed(title: str, entries: Sequence[str], width: int, most: int) -> list[st
 
 
 def clip(line: str, width: int) -> str:
-    """Return a line of at most ``width`` characters, on one line whatever it held."""
+    """Return a line of at most ``width`` characters; nothing in it moves the cursor."""
     indent = line[: len(line) - len(line.lstrip(" "))]
-    flat = indent + " ".join(line.split())
+    harmless = "".join(letter if letter.isprintable() else " " for letter in line)
+    flat = indent + " ".join(harmless.split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
