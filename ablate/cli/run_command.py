@@ -20,6 +20,7 @@ from ablate.execution.local import LocalOptions
 from ablate.execution.options import Outcome, RunOptions
 from ablate.plan.evaluating import defines_tasks
 from ablate.plan.record import RUNS, plan_document
+from ablate.store.declarations import declare
 from ablate.store.files import surroundings, write_json
 from ablate.store.layout import Store
 from ablate.tracking.outbox import Outbox
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     with surroundings(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / RUNS, {**plan_document(opened.plan), **_source(args)})
+        _declare(opened, store, folder)
     outcome = _run(opened, store, args)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
         _print_outcome(outcome)
@@ -63,6 +65,14 @@ def run(args: argparse.Namespace) -> int:
     if outcome.complete:
         return 0
     return FAILED_JOBS if outcome.failures else INTERRUPTED
+
+
+def _declare(opened: OpenStudy, store: Store, folder: Path) -> None:
+    """Write down what is to be tested, and how many results there were to look at by then."""
+    jobs = [job for job in opened.plan.jobs if job.stage == "evaluation"]
+    done = sum(store.has(job.stage, job.fingerprint) for job in jobs)
+    analysis = opened.loaded.study.analysis.model_dump(mode="json")
+    declare(folder, analysis, results=done, of=len(jobs))
 
 
 def _source(args: argparse.Namespace) -> dict[str, object]:

@@ -52,19 +52,29 @@ def write_scores(
     invalid: Sequence[str] = (),
     alarms: Sequence[str] = (),
     notes: Sequence[str] = (),
-    source: str = "",
 ) -> None:
     """Write ``scores.json``.
 
     ``invalid`` are reasons not to believe the numbers at all, ``alarms`` what to look at before
-    believing them, ``notes`` what they leave out, ``source`` says where published numbers are from;
-    a key with nothing to say is not there.
+    believing them, ``notes`` what they leave out; a key with nothing to say is not there.
     """
     record: dict[str, object] = {"suite": suite, "metrics": [_row(m) for m in metrics]}
-    record |= {"source": source} if source else {}
     record |= {"invalid": list(invalid)} if invalid else {}
     record |= {"alarms": list(alarms)} if alarms else {}
     record |= {"notes": list(notes)} if notes else {}
+    _write(folder, record)
+
+
+def write_published(
+    folder: Path, metrics: Iterable[Metric], *, source: str, alarms: Sequence[str] = ()
+) -> None:
+    """Write ``scores.json`` of published numbers, with where they are from."""
+    record: dict[str, object] = {"suite": "", "metrics": [_row(m) for m in metrics]}
+    record |= {"source": source}
+    _write(folder, record | ({"alarms": list(alarms)} if alarms else {}))
+
+
+def _write(folder: Path, record: Mapping[str, object]) -> None:
     text = json.dumps(record, indent=1, allow_nan=False)
     (folder / SCORES).write_text(text + "\n", encoding="utf-8")
 

@@ -19,6 +19,7 @@ from ablate.spec.data import DataConfig
 from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy
 from ablate.spec.registry import registry
+from ablate.store.declarations import amendments
 from ablate.store.layout import Store
 
 NOT_RUN = "not run"
@@ -58,6 +59,7 @@ def study_record(
         vary=tuple(study.seeds.vary),
         branches=tuple(study.branches),
         notes=study.notes,
+        amendments=amendments(store.study(plan.study), study.analysis.model_dump(mode="json")),
         data_names={
             job.fingerprint: data_name(job.config, loaded.files.datasets)
             for job in plan.jobs

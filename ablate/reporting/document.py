@@ -113,6 +113,8 @@ def _badges(found: Findings) -> list[str]:
         badges.append("partial study")
     if any(study.preliminary(cell) for cell in study.cells):
         badges.append("preliminary: numbers are not final")
+    if study.amendments:
+        badges.append(f"not declared beforehand: {'; '.join(study.amendments)}")
     single = {row.treatment for row in found.effects if row.effect.n_seeds < 2}
     if single:
         badges.append("1 seed: checkpoint-level claims")

@@ -79,6 +79,8 @@ class StudyRecord:
     """Stages that the seed reaches."""
     branches: tuple[str, ...] = ()
     """Cells that are side arms of a ladder and no rungs."""
+    amendments: tuple[str, ...] = ()
+    """What of the analysis was not declared before the study had results."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """A sentence by cell, printed beside it."""
     data_names: Mapping[str, str] = field(default_factory=dict)

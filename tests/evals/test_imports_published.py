@@ -6,7 +6,7 @@ import pytest
 
 from ablate.errors import StudyError
 from ablate.evals.imports.published import published_metrics, remarks
-from ablate.evals.records import write_scores
+from ablate.evals.records import write_published
 from ablate.plan.build import plan_study
 from ablate.reporting.artifacts import read_scores
 from ablate.spec.factors import UNUSED
@@ -41,7 +41,7 @@ def test_single_benchmarks_and_errors_are_rows_and_the_source_stays_beside_them(
     tmp_path: Path,
 ) -> None:
     rows = published_metrics({"a": 50.0}, {"gsm8k": 53.0}, {"a": 0.4})
-    write_scores(tmp_path, rows, suite="", source="A paper, Table 9")
+    write_published(tmp_path, rows, source="A paper, Table 9")
     found = read_scores(tmp_path)
     assert found.source == "A paper, Table 9"
     assert found.rows["a"].standard_error == 0.4

@@ -7,7 +7,7 @@ from pathlib import Path
 from ablate.evals.imports.importing import imported, write_imported
 from ablate.evals.imports.output import Selection
 from ablate.evals.imports.published import published_metrics, remarks
-from ablate.evals.records import write_scores
+from ablate.evals.records import write_published
 from ablate.spec.evaluation import ImportedConfig
 from ablate.store.workspace import Workspace
 
@@ -19,7 +19,7 @@ def run(workspace: Workspace) -> None:
     if config.source:
         found = published_metrics(config.scores, config.tasks, config.errors)
         alarms = list(remarks(config.scores))
-        write_scores(workspace.output, found, suite="", alarms=alarms, source=config.source)
+        write_published(workspace.output, found, source=config.source, alarms=alarms)
         workspace.progress(1, 1)
         return
     tasks = config.definition.tasks if config.definition is not None else {}
