@@ -11,15 +11,14 @@ from pathlib import Path
 
 from ablate.errors import SurroundingsError
 from ablate.reporting.document import Document, document_of
+from ablate.reporting.downloads import downloads_of
+from ablate.reporting.exports import encoded, exports_of
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.figures.style import SCREEN, drawn_in
 from ablate.reporting.findings import Findings, analyse
-from ablate.reporting.frames import effects_frame
 from ablate.reporting.html import render_html
-from ablate.reporting.latex import latex_table
 from ablate.reporting.markdown import render_markdown
 from ablate.reporting.records import StudyRecord
-from ablate.reporting.results import results_frame
 from ablate.reporting.study_figures import all_figures
 
 
@@ -37,7 +36,7 @@ class ReportFiles:
 
 
 def build_report(study: StudyRecord, out: Path, *, style: str = SCREEN) -> ReportFiles:
-    """Write the page, its Markdown, both CSV files, ``figures/`` and ``tables/`` into ``out``.
+    """Write the page, its Markdown, CSV and JSON, ``figures/`` and ``tables/`` into ``out``.
 
     Every file is replaced whole, so a reader never sees half of one. A partial study gives a
     partial report that says so. The same artifacts give the same bytes. ``style`` is of the files
@@ -56,7 +55,7 @@ def build_report(study: StudyRecord, out: Path, *, style: str = SCREEN) -> Repor
         ) from error
     names = list(contents)
     figures = tuple(out / name for name in names if name.startswith("figures/"))
-    tables = tuple(out / name for name in names if name.startswith("tables/"))
+    tables = tuple(out / name for name in names if name.endswith(".tex"))
     html, markdown = out / "index.html", out / "report.md"
     return ReportFiles(html, markdown, out / "results.csv", out / "effects.csv", figures, tables)
 
@@ -76,17 +75,11 @@ def _write(contents: Mapping[str, bytes], out: Path) -> None:
 
 
 def _contents(found: Findings, document: Document, style: str) -> dict[str, bytes]:
-    contents = {
-        "index.html": render_html(document).encode(),
-        "report.md": render_markdown(document).encode(),
-        "results.csv": results_frame(found.evidence).to_csv(index=False).encode(),
-        "effects.csv": effects_frame(found).to_csv(index=False).encode(),
-    }
-    for section in document.sections:
-        for table in section.tables:
-            contents[f"tables/{table.name}.tex"] = latex_table(table).encode()
+    contents = exports_of(found, document)
+    contents["report.md"] = encoded(render_markdown(document))
     for figure in _figures(found, document, style):
         contents |= {f"figures/{name}": content for name, content in figure.files.items()}
+    contents["index.html"] = encoded(render_html(document, downloads_of(contents)))
     return contents
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ablate.reporting.browser.data import Browser
 from ablate.reporting.data_cards import DataCard
 from ablate.reporting.disagreements import Disagreement
 from ablate.reporting.figures.save import Drawing
@@ -30,11 +31,13 @@ class Section:
     frames: tuple[Drawing, ...] = ()
     """A sequence that is stepped through, one at a time."""
     disagreements: tuple[Disagreement, ...] = ()
+    browser: Browser | None = None
+    """Outputs of cells side by side."""
 
     @property
     def shows(self) -> bool:
         """Whether there is anything to see."""
-        return bool(self.figures or self.tables)
+        return bool(self.figures or self.tables or self.browser)
 
 
 SectionMaker = Callable[[Findings], Section]

@@ -89,8 +89,10 @@ def test_the_page_has_landmarks_headings_and_described_figures(ladder_report: Re
     assert all(a.get("alt") for tag, a in tags if tag == "img")
     ids = [a["id"] for _, a in tags if "id" in a]
     assert len(ids) == len(set(ids))
-    links = [str(a["href"])[1:] for tag, a in tags if tag == "a"]
-    assert set(links) <= set(ids)
+    links = [str(a["href"]) for tag, a in tags if tag == "a"]
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    beside = {link for link in links if not link.startswith(("#", "data:"))}
+    assert all((ladder_report.html.parent / link).is_file() for link in beside)
 
 
 def test_the_page_shows_question_expectation_and_what_was_observed(
@@ -126,7 +128,8 @@ def test_text_from_studies_and_models_is_never_markup(tmp_path: Path) -> None:
     study = unfinished(study, HOSTILE, 1, HOSTILE)
     files = build_report(study, tmp_path / "out")
     page = Page(files.html.read_text())
-    assert [a for tag, a in page.tags if tag == "script"] == [{}]
+    scripts = [a for tag, a in page.tags if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "outputs"}, {}]
     assert all("onerror" not in attributes for _, attributes in page.tags)
     assert "<script>alert(1)</script>" in page.text
     assert "<script>" not in files.markdown.read_text()

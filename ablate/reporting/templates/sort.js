@@ -1,4 +1,3 @@
-"use strict";
 for (const table of document.querySelectorAll("table.sortable")) {
   const bodies = [...table.tBodies];
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
