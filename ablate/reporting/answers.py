@@ -9,6 +9,7 @@ from ablate.reporting import text
 from ablate.reporting.contrasts import Family
 from ablate.reporting.findings import Findings
 from ablate.reporting.over_pairs import over_pairs
+from ablate.reporting.tables import Cell, Table
 from ablate.stats.estimate import Estimate
 from ablate.stats.verdicts import Verdict
 
@@ -34,6 +35,25 @@ def answers(found: Findings) -> tuple[Answer, ...]:
         for family in found.families
         if family.question or family.expectation or family.expect is not None
     )
+
+
+def questions(found: Findings) -> Table | None:
+    """Return one row a declared question; None where the study declares none."""
+    rows = tuple(
+        (
+            Cell(answer.question, wide=True),
+            Cell(answer.expected or text.DASH, wide=True),
+            Cell(answer.observed, wide=True),
+            Cell(answer.agreement or text.DASH),
+        )
+        for answer in answers(found)
+    )
+    columns = ("question", "expected", "observed", "agreement")
+    caption = (
+        "Expectations that the study declares, beside what was observed on"
+        f" {text.label(found.study.primary)}. An expectation in words alone is not judged."
+    )
+    return Table("questions", caption, columns, rows) if rows else None
 
 
 def _answer(found: Findings, family: Family) -> Answer:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ablate.errors import unknown_choice
 from ablate.reporting import tables
+from ablate.reporting.answers import questions
 from ablate.reporting.block_tables import reward_table
 from ablate.reporting.data_cards import data_report
 from ablate.reporting.dataset_table import dataset_table
@@ -32,6 +33,8 @@ Maker = Callable[[Findings], Table | None]
 Form = Literal["values", "text", "long"]
 EFFECTS = "effects-"
 """Before a family's name: the table of its effects on the primary metric."""
+LONG = ["group", "row", "column", "value", "low", "high", "text", "sub", "hint"]
+"""Columns of a table's long form."""
 PAIRS = "pairs-"
 """Before a declared family's name: its pairs of cells and the mean over them."""
 
@@ -51,6 +54,7 @@ def _provenance(found: Findings, *, name: str) -> Table | None:
 
 
 TABLES: dict[str, Maker] = {
+    "questions": questions,
     "sight": tables.sight,
     "datasets": dataset_table,
     "comparison": comparison,
@@ -103,20 +107,24 @@ def table_of(found: Findings, name: str) -> Table | None:
 
 
 def frame_of(table: Table, form: Form = "values") -> pd.DataFrame:
-    """Return a table as a frame; row heads are its index.
+    """Return a table as a frame; its index are the row heads, after their groups where it has any.
 
     ``values``: each field's unrounded number, NaN where undefined; a column that holds no numbers
     keeps its text. ``text``: what the page prints, small print in parentheses. ``long``: one row a
-    field: ``row``, ``column``, ``value``, ``low``, ``high``, ``text``, ``sub`` and ``hint``.
+    field: ``group``, ``row``, ``column``, ``value``, ``low``, ``high``, ``text``, ``sub``, ``hint``.
     """
     if form == "long":
         return _long(table)
     shown = _texts if form == "text" else _values
-    heads = pd.Index([row[0].text for row in table.rows], name=table.columns[0])
+    groups = [title for title, rows in table.blocks for _ in rows]
+    heads = [row[0].text for row in table.rows]
+    index = pd.Index(heads, name=table.titles[0])
+    if table.groups:
+        index = pd.MultiIndex.from_arrays([groups, heads], names=["group", table.titles[0]])
     fields = list(zip(*table.rows, strict=True))[1:]
     # By number first: two columns may have one title.
-    frame = pd.DataFrame({n: shown(column) for n, column in enumerate(fields)}, index=heads)
-    return frame.set_axis(list(table.columns[1:]), axis="columns")
+    frame = pd.DataFrame({n: shown(column) for n, column in enumerate(fields)}, index=index)
+    return frame.set_axis(list(table.titles[1:]), axis="columns")
 
 
 def _values(fields: tuple[Cell, ...]) -> list[float] | list[str]:
@@ -139,8 +147,9 @@ def _text(field: Cell) -> str:
 def _long(table: Table) -> pd.DataFrame:
     rows = [
         {
+            "group": title,
             "row": row[0].text,
-            "column": title,
+            "column": column,
             "value": math.nan if field.sort is None else field.sort,
             "low": field.low,
             "high": field.high,
@@ -148,8 +157,8 @@ def _long(table: Table) -> pd.DataFrame:
             "sub": field.sub,
             "hint": field.hint,
         }
-        for row in table.rows
-        for title, field in zip(table.columns[1:], row[1:], strict=True)
+        for title, block in table.blocks
+        for row in block
+        for column, field in zip(table.titles[1:], row[1:], strict=True)
     ]
-    names = ["row", "column", "value", "low", "high", "text", "sub", "hint"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=LONG)

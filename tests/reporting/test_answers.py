@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ablate.reporting.answers import Answer, answers
+from ablate.reporting.answers import Answer, answers, questions
 from ablate.reporting.findings import analyse
 from ablate.reporting.records import StudyRecord
 from ablate.spec.analysis import Analysis, DeclaredContrast
@@ -64,3 +64,10 @@ def test_several_pairs_answer_by_their_mean(study: StudyRecord) -> None:
 def test_what_has_not_run_is_said(study: StudyRecord) -> None:
     found = answer(study, treatment="ppo ai-fine", control="nobody", expect="better")
     assert found.observed == found.agreement == "nothing measured yet"
+
+
+def test_the_questions_are_a_table_and_a_study_without_any_has_none(study: StudyRecord) -> None:
+    entry = DeclaredContrast(expect="better", **BASE)
+    table = questions(analyse(replace(study, analysis=Analysis(contrasts=(entry,)))))
+    assert table is not None and [cell.text for cell in table.rows[0]][-1] == "as expected"
+    assert questions(analyse(study)) is None
