@@ -17,15 +17,10 @@ def table_csv(table: Table) -> str:
     ``: low`` and ``: high``, all unrounded and empty where undefined. Small print follows the text
     in parentheses.
     """
-    spans = [title for title, columns in table.spans for _ in range(columns)]
-    titles = [
-        f"{over}: {column}" if over else column
-        for over, column in zip(spans or [""] * len(table.columns), table.columns, strict=True)
-    ]
-    columns = list(zip(*table.rows, strict=True)) if table.rows else [() for _ in titles]
+    columns = list(zip(*table.rows, strict=True)) if table.rows else [() for _ in table.columns]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    parts = [_column(title, cells) for title, cells in zip(titles, columns, strict=True)]
+    parts = [_column(title, cells) for title, cells in zip(table.titles, columns, strict=True)]
     if table.groups:
         parts.insert(0, [["group", *(t for t, rows in table.blocks for _ in rows)]])
     writer.writerows(zip(*(column for part in parts for column in part), strict=True))

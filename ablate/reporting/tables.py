@@ -67,6 +67,14 @@ class Table:
     """False where the order of the rows is part of what they say."""
 
     @property
+    def titles(self) -> tuple[str, ...]:
+        """Column titles in one line each, ``over: column`` where a title stands over several."""
+        spans = [title for title, columns in self.spans for _ in range(columns)]
+        over = spans or [""] * len(self.columns)
+        both = zip(over, self.columns, strict=True)
+        return tuple(f"{one}: {column}" if one else column for one, column in both)
+
+    @property
     def blocks(self) -> tuple[tuple[str, tuple[tuple[Cell, ...], ...]], ...]:
         """Heading and rows of every group in order."""
         found, first = [], 0

@@ -12,9 +12,10 @@ from stored_toys import ITEMS, stored, write_study
 
 import ablate
 from ablate.errors import SurroundingsError
+from ablate.reporting.frames import StudyResults
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.study_tables import frame_of
-from ablate.reporting.tables import Cell, Table
+from ablate.reporting.tables import Cell, RowGroup, Table
 from ablate.spec.analysis import Analysis
 from ablate.store.layout import Store
 
@@ -25,6 +26,12 @@ def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "store")
     stored(write_study(tmp_path, "one"), store, ITEMS)
     return store
+
+
+@pytest.fixture(scope="module")
+def study(grid_study: StudyRecord) -> StudyResults:
+    """The synthetic grid, computed once."""
+    return StudyResults(grid_study)
 
 
 def test_a_study_opens_by_file_by_name_and_by_record_alike(store: Store, tmp_path: Path) -> None:
@@ -86,20 +93,18 @@ def test_a_run_without_a_result_says_why_as_the_report_does(store: Store) -> Non
     assert math.isnan(missing.value)
 
 
-def test_every_table_comes_as_values_as_text_and_as_long_form(grid_study: StudyRecord) -> None:
-    study = ablate.open_study(grid_study)
+def test_every_table_comes_as_values_as_text_and_as_long_form(study: StudyResults) -> None:
     values, text = study.table("comparison"), study.table("comparison", "text")
     assert values is not None and text is not None
     frame = study.results
     mine = frame[(frame["cell"] == "ppo ai-fine") & (frame["metric"] == "average")]
     mean = mine[mine["stage"] == "evaluation"]["value"].mean()
     assert values.loc["ppo ai-fine", "Average (%)"] == pytest.approx(mean, abs=1e-12)
-    assert text.loc["ppo ai-fine", "Average (%)"].startswith(f"{mean:.1f}")
+    assert str(text.loc["ppo ai-fine", "Average (%)"]).startswith(f"{mean:.1f}")
     assert list(values.index) == list(text.index) and list(values) == list(text)
 
 
-def test_an_interval_of_a_table_is_that_of_the_effect(grid_study: StudyRecord) -> None:
-    study = ablate.open_study(grid_study)
+def test_an_interval_of_a_table_is_that_of_the_effect(study: StudyResults) -> None:
     long = ablate.make_table("effects-baseline", study, form="long")
     assert long is not None
     shown = long[long["column"] == "Δ [95 % CI]"].set_index("row")
@@ -122,10 +127,19 @@ def test_an_undefined_field_is_not_a_number_and_keeps_its_dash(tmp_path: Path) -
     assert list(long["hint"]) == ["", "not run"]
 
 
+def test_groups_and_titles_over_columns_stay_with_their_numbers() -> None:
+    rows = tuple((Cell(head), Cell("1", sort=1.0)) for head in ("DPO", "PPO", "DPO"))
+    groups, spans = (RowGroup("Web", 2), RowGroup("Human", 1)), (("", 1), ("Average", 1))
+    table = Table("t", "", ("arm", "score"), rows, groups=groups, spans=spans)
+    frame = frame_of(table)
+    assert list(frame.index) == [("Web", "DPO"), ("Web", "PPO"), ("Human", "DPO")]
+    assert list(frame.columns) == ["Average: score"]
+    assert list(frame_of(table, "long")["group"]) == ["Web", "Web", "Human"]
+
+
 def test_tables_and_figures_are_listed_and_a_wrong_name_gives_the_nearest(
-    grid_study: StudyRecord,
+    study: StudyResults,
 ) -> None:
-    study = ablate.open_study(grid_study)
     assert set(study.tables) >= set(ablate.TABLES) and set(study.figures) == set(ablate.FIGURES)
     assert ablate.make_table("effects-step", study) is None  # A grid has no steps.
     with pytest.raises(ValueError, match="Did you mean 'comparison'"):
@@ -143,8 +157,7 @@ def test_a_declared_comparison_has_a_table_of_its_own(grid_study: StudyRecord) -
     assert frame is not None and len(frame) == 1
 
 
-def test_a_figure_has_a_style(grid_study: StudyRecord) -> None:
-    study = ablate.open_study(grid_study)
+def test_a_figure_has_a_style(study: StudyResults) -> None:
     screen, slide = study.figure("forest"), study.figure("forest", style="slides")
     assert screen is not None and slide is not None and slide.svg != screen.svg
     with pytest.raises(ValueError, match="Did you mean 'slides'"):
