@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -47,15 +48,42 @@ def rank_band(
     """
     sign = -1.0 if lower_is_better else 1.0
     best = int(np.argmax([sign * arm.score for arm in arms]))
-    rng = np.random.default_rng(seed)
-    scores = score_draws(arms, draws=draws, rng=rng)
-    left, right = np.triu_indices(len(arms), 1)
-    if not len(left):
-        return (True,) * len(arms)
-    smallest = two_sided(scores[:, left] - scores[:, right]).min(axis=1)
+    smallest = _smallest_p(arms, draws=draws, seed=seed)
     band = []
     for index, arm in enumerate(arms):
         p_value = own_p(arm, arms[best]) if index != best else 1.0
-        adjusted = ((smallest <= p_value).sum() + 1) / (draws + 1)
-        band.append(not max(p_value, adjusted) < alpha)
+        band.append(not _adjusted(p_value, smallest) < alpha)
     return tuple(band)
+
+
+def pairwise_p(
+    arms: Sequence[Arm], shown: Sequence[int], *, draws: int = DRAWS, seed: int
+) -> dict[tuple[int, int], float]:
+    """Return the adjusted p of the difference of every two of the arms ``shown``, by their places.
+
+    Adjusted over all pairs of all arms, as `rank_band` does with the same draws and seed: the two
+    never say different things of one pair. NaN without an interval.
+    """
+    smallest = _smallest_p(arms, draws=draws, seed=seed)
+    found = {}
+    for one, other in combinations(shown, 2):
+        p_value = _adjusted(own_p(arms[one], arms[other]), smallest)
+        found[one, other] = found[other, one] = p_value
+    return found
+
+
+def _adjusted(p_value: float, smallest: FloatArray) -> float:
+    """Return a p that counts the choice of its pair among all; NaN stays NaN."""
+    if np.isnan(p_value):
+        return float("nan")
+    return float(max(p_value, ((smallest <= p_value).sum() + 1) / (len(smallest) + 1)))
+
+
+def _smallest_p(arms: Sequence[Arm], *, draws: int, seed: int) -> FloatArray:
+    """Return the smallest p over all pairs of arms, were they all equal, in every draw."""
+    scores = score_draws(arms, draws=draws, rng=np.random.default_rng(seed))
+    left, right = np.triu_indices(len(arms), 1)
+    if not len(left):
+        return np.ones(draws)
+    found: FloatArray = two_sided(scores[:, left] - scores[:, right]).min(axis=1)
+    return found
