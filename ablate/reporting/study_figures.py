@@ -19,6 +19,7 @@ from ablate.reporting.figures.forest import draw_forest
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.figures.style import SCREEN, drawn_in
 from ablate.reporting.findings import Findings, analyse
+from ablate.reporting.heatmap import heatmap, heatmap_steps
 from ablate.reporting.over_optimization import reward_kl
 from ablate.reporting.records import StudyRecord
 from ablate.stats.estimate import Claim
@@ -179,6 +180,8 @@ FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "stepwise": stepwise,
     "dpo-vs-ppo": duel,
     "forest": forest,
+    "heatmap": heatmap,
+    "heatmap-steps": heatmap_steps,
     "main-effects": main_effects,
     "interactions": interactions,
     "training-online": online_curves,

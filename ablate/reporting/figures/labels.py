@@ -47,7 +47,7 @@ def place_labels(axes: Any, labels: Sequence[Label], *, avoid: Sequence[Label] =
     limits and titles are set, because it lays the figure out.
     """
     figure = axes.figure
-    _lay_out(figure)
+    lay_out(figure)
     renderer = figure.canvas.get_renderer()
     inside = axes.get_window_extent(renderer)
     per_point = figure.dpi / 72
@@ -106,7 +106,7 @@ def end_labels(axes: Any, labels: Sequence[Label]) -> None:
     """Write labels right of the axes in the order of their points, joined to them by thin lines."""
     if not labels:
         return
-    _lay_out(axes.figure)
+    lay_out(axes.figure)
     height = axes.get_window_extent().height / axes.figure.dpi * 72
     size = _font_points(axes)
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -129,7 +129,7 @@ def end_labels(axes: Any, labels: Sequence[Label]) -> None:
             },
         )
     for _ in range(2):  # What the labels need narrows the axes, which moves the labels.
-        _lay_out(axes.figure)
+        lay_out(axes.figure)
 
 
 def spread(wanted: FloatArray, least: float) -> FloatArray:
@@ -155,7 +155,8 @@ def _isotonic(values: FloatArray) -> FloatArray:
     return np.array([mean for mean, count in blocks for _ in range(count)])
 
 
-def _lay_out(figure: Any) -> None:
+def lay_out(figure: Any) -> None:
+    """Place everything as it will stand, so that it can be measured."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

@@ -49,6 +49,8 @@ SETTINGS: Mapping[str, Any] = {
     "ytick.labelsize": 8.5,
     # Hinted text is wider at some resolutions than where it was laid out, and is cut.
     "text.hinting": "no_hinting",
+    # Names are no formulas: an odd dollar sign in one would end the report.
+    "text.parse_math": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "ablate",
     "pdf.fonttype": 42,
