@@ -13,12 +13,15 @@ from ablate.errors import unknown_choice
 from ablate.reporting import tables
 from ablate.reporting.answers import questions
 from ablate.reporting.block_tables import reward_table
+from ablate.reporting.check_tables import pairing_table, tripwire_table
 from ablate.reporting.data_cards import data_report
 from ablate.reporting.dataset_table import dataset_table
 from ablate.reporting.effect_tables import family_table
 from ablate.reporting.factor_tables import level_table, metric_table, term_table, variance_table
 from ablate.reporting.findings import Findings
+from ablate.reporting.option_table import option_table
 from ablate.reporting.pair_tables import declared_pairs, duel_table
+from ablate.reporting.prompt_table import prompt_table
 from ablate.reporting.provenance import provenance_of
 from ablate.reporting.reward_models import three_ways
 from ablate.reporting.scores_comparison import comparison
@@ -57,6 +60,8 @@ TABLES: dict[str, Maker] = {
     "questions": questions,
     "sight": tables.sight,
     "datasets": dataset_table,
+    "prompt-sets": prompt_table,
+    "options": option_table,
     "comparison": comparison,
     "spread": spread_table,
     "dpo-vs-ppo": duel_table,
@@ -80,6 +85,8 @@ TABLES: dict[str, Maker] = {
     "prompt-overlap": partial(_data, name="prompt-overlap"),
     "contamination": partial(_data, name="contamination"),
     "templates": partial(_data, name="templates"),
+    "checks": tripwire_table,
+    "pairing": pairing_table,
     "stages": partial(_provenance, name="stages"),
     "fingerprints": partial(_provenance, name="fingerprints"),
 }
@@ -111,7 +118,7 @@ def frame_of(table: Table, form: Form = "values") -> pd.DataFrame:
 
     ``values``: each field's unrounded number, NaN where undefined; a column that holds no numbers
     keeps its text. ``text``: what the page prints, small print in parentheses. ``long``: one row a
-    field: ``group``, ``row``, ``column``, ``value``, ``low``, ``high``, ``text``, ``sub``, ``hint``.
+    field, with the columns of `LONG`.
     """
     if form == "long":
         return _long(table)
@@ -121,7 +128,9 @@ def frame_of(table: Table, form: Form = "values") -> pd.DataFrame:
     index = pd.Index(heads, name=table.titles[0])
     if table.groups:
         index = pd.MultiIndex.from_arrays([groups, heads], names=["group", table.titles[0]])
-    fields = list(zip(*table.rows, strict=True))[1:]
+    fields = (
+        list(zip(*table.rows, strict=True))[1:] if table.rows else [()] * (len(table.titles) - 1)
+    )
     # By number first: two columns may have one title.
     frame = pd.DataFrame({n: shown(column) for n, column in enumerate(fields)}, index=index)
     return frame.set_axis(list(table.titles[1:]), axis="columns")
