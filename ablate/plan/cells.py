@@ -8,8 +8,9 @@ from typing import Literal
 
 from ablate.errors import SurroundingsError
 from ablate.spec.candidates import Candidate, Factor
+from ablate.spec.contrast_checks import primary_problem
 from ablate.spec.design import Design, read_design
-from ablate.spec.evaluation import ImportedConfig
+from ablate.spec.evaluation import EvaluationConfig, ImportedConfig
 from ablate.spec.factors import UNUSED
 from ablate.spec.grid import name_prefix
 from ablate.spec.imported import ImportedCell
@@ -18,6 +19,7 @@ from ablate.spec.messages import one_of, show
 from ablate.spec.names import Files
 from ablate.spec.problems import Place, Problem
 from ablate.spec.recipes import Recipe, Start, UnresolvedError
+from ablate.spec.registry import registry
 from ablate.spec.resolve import Resolver
 from ablate.spec.source import Source
 from ablate.spec.study import Study
@@ -94,7 +96,17 @@ class _Expansion:
         if not self._failures:
             self._check_equal([*rows, *cells])
         every = [*rows, *cells]
+        if every:
+            self._check_primary(every[0].recipe.evaluation)
         return [*every, *self._imported(every)]
+
+    def _check_primary(self, evaluation: EvaluationConfig) -> None:
+        entry = registry().suites.get(evaluation.suite)
+        tasks = entry.tasks if entry is not None else {}
+        if evaluation.definition is not None:
+            tasks = evaluation.definition.tasks
+        if found := primary_problem(self.study.analysis.primary, tasks):
+            self._equal.append(Problem(("analysis", "primary"), found))
 
     def _reading(self, cells: Sequence[Cell]) -> Recipe | None:
         """Return the recipe whose suite imported rows are read by; None where it cannot be made."""

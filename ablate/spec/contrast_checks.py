@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ablate.errors import nearest
 from ablate.spec.analysis import DeclaredContrast
 from ablate.spec.candidates import Candidate, Factor
 from ablate.spec.factors import UNUSED
+from ablate.spec.imported import AVERAGE
 from ablate.spec.messages import one_of
 from ablate.spec.problems import Place, Problem
 from ablate.spec.study import Study
+from ablate.spec.suites import TaskDefinition
 
 MOST_SHOWN = 12
 """Names that a message lists."""
@@ -33,6 +36,21 @@ def contrast_problems(
     for name in study.notes:
         if not _is_cell(study, name, names):
             yield Problem(("notes", name), _one_of(name, names), at_key=True)
+
+
+def primary_problem(primary: str, tasks: Mapping[str, TaskDefinition]) -> str:
+    """Return what is wrong with the primary metric of a suite with these tasks; empty if nothing.
+
+    Only a name close to one of the suite's is refused: benchmarks have further scores, rewards and
+    diagnostics that no list holds.
+    """
+    known = {AVERAGE: None, **dict.fromkeys(task.category or name for name, task in tasks.items())}
+    known |= dict.fromkeys(tasks)
+    plain = primary.removeprefix("greedy_")
+    derived = any(plain.startswith(f"{name}_") for name in known)
+    if not tasks or plain in known or derived or not nearest(plain, known):
+        return ""
+    return one_of(primary, known)
 
 
 def _is_cell(study: Study, name: str, names: Sequence[str]) -> bool:
