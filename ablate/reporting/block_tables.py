@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ablate.evals.reward_rules import aggregation_rules
 from ablate.reporting import text
-from ablate.reporting.artifacts import MetricRow
+from ablate.reporting.artifacts import Items, MetricRow, Stratum
 from ablate.reporting.effects import score_of
 from ablate.reporting.findings import Findings
 from ablate.reporting.rank_correlation import rank_correlation
 from ablate.reporting.tables import Cell, Table, cell_score, score_cell
-from ablate.stats.crossed import Arm, crossed_score, item_score
-from ablate.stats.estimate import Estimate
-from ablate.stats.seeds import seed_score
+from ablate.stats.crossed import (
+    Arm,
+    crossed_difference,
+    crossed_score,
+    item_difference,
+    item_score,
+)
+from ablate.stats.estimate import Estimate, FloatArray
+from ablate.stats.seeds import seed_difference, seed_score
 from ablate.stats.verdicts import Verdict
 
 REWARD = "reward_evaluation"
@@ -75,9 +82,18 @@ def _is_benchmark(row: MetricRow) -> bool:
     )
 
 
+def role_of(found: Findings, cell: str) -> str:
+    """Return where the scores of a cell's reward model are: of a published row, in its only one."""
+    has_own = any(run.folder(REWARD) for run in found.study.runs_of(cell))
+    return "evaluation" if not has_own and found.evidence.source(cell) else REWARD
+
+
 def reward_score(found: Findings, cell: str, metric: str) -> Estimate:
     """Return a reward model's score: crossed over pairs and seeds, or over seeds alone."""
-    values = found.evidence.values(cell, metric, REWARD)
+    role = role_of(found, cell)
+    if role != REWARD:
+        return score_of(found.evidence, cell, metric)
+    values = found.evidence.values(cell, metric, role)
     if not values:
         return Estimate(math.nan, math.nan, math.nan)
     arm = _pair_arm(found, cell, metric)
@@ -86,19 +102,81 @@ def reward_score(found: Findings, cell: str, metric: str) -> Estimate:
     return crossed_score(arm) if arm.n_seeds > 1 else item_score(arm)
 
 
+def reward_difference(found: Findings, one: str, other: str, metric: str) -> Estimate:
+    """Return the score of one cell's reward model minus another's, paired by pair where known.
+
+    Without the pairs' scores it is Welch's over seeds, and without several seeds has no interval.
+    """
+    left, right = (_pair_arm(found, cell, metric) for cell in (one, other))
+    paired = _keys(found, one) == _keys(found, other)
+    if left is not None and right is not None and paired and _same_sizes(left, right):
+        seeds = min(left.n_seeds, right.n_seeds)
+        return (crossed_difference if seeds > 1 else item_difference)(left, right)
+    sides = [
+        list(found.evidence.values(cell, metric, role_of(found, cell)).values())
+        for cell in (one, other)
+    ]
+    return seed_difference(*sides)
+
+
+def _same_sizes(left: Arm, right: Arm) -> bool:
+    sizes = [{name: rows.shape[1] for name, rows in arm.strata.items()} for arm in (left, right)]
+    return sizes[0] == sizes[1]
+
+
+def _keys(found: Findings, cell: str) -> frozenset[tuple[Stratum, tuple[str, ...]]]:
+    """Return which pairs a cell's first evaluation scored."""
+    for run in found.study.runs_of(cell):
+        by_stratum = found.evidence.items(run, REWARD).scores.get(("pair", "acc"), {})
+        return frozenset((stratum, items.keys) for stratum, items in by_stratum.items())
+    return frozenset()
+
+
 def _pair_arm(found: Findings, cell: str, metric: str) -> Arm | None:
-    rows = []
+    """Return scores by pair: all pairs of a kind alike, or subsets as a benchmark weighs them."""
+    weights = {} if metric in _PAIR_TASKS else _subset_weights(metric)
+    task = _PAIR_TASKS.get(metric)
+    if task is None and not weights:
+        return None
+    by_run = []
     for run in found.study.runs_of(cell):
         if run.folder(REWARD) is None:
             continue
         by_stratum = found.evidence.items(run, REWARD).scores.get(("pair", "acc"), {})
-        task = _PAIR_TASKS.get(metric)
-        chosen = [items for stratum, items in sorted(by_stratum.items()) if stratum[1] == task]
-        rows.append(np.concatenate([100 * items.values for items in chosen]) if chosen else None)
-    known = [row for row in rows if row is not None]
-    if not known or len(known) != len(rows) or len({len(row) for row in known}) != 1:
+        chosen = [(s, items) for s, items in sorted(by_stratum.items()) if task in (None, s[1])]
+        by_run.append(_strata(chosen, weights))
+    if not by_run or any(one.keys() != by_run[0].keys() or not one for one in by_run):
         return None
-    return Arm({"pairs": np.stack(known)}, {"pairs": 1.0})
+    if weights.keys() - by_run[0].keys() or len({str(_sizes(one)) for one in by_run}) > 1:
+        return None
+    stacked = {name: np.stack([one[name] for one in by_run]) for name in by_run[0]}
+    return Arm(stacked, weights or {"pairs": 1.0})
+
+
+def _strata(
+    chosen: Sequence[tuple[Stratum, Items]], weights: Mapping[str, float]
+) -> dict[str, FloatArray]:
+    by_name: dict[str, list[FloatArray]] = {}
+    for stratum, items in chosen:
+        name = stratum[0] if weights else "pairs"
+        if not weights or name in weights:
+            by_name.setdefault(name, []).append(100 * items.values)
+    return {name: np.concatenate(parts) for name, parts in by_name.items()}
+
+
+def _sizes(strata: Mapping[str, FloatArray]) -> dict[str, int]:
+    return {name: len(values) for name, values in strata.items()}
+
+
+def _subset_weights(metric: str) -> dict[str, float]:
+    """Return the share of every subset in a benchmark's section or score; empty for others."""
+    for rule in aggregation_rules().values():
+        label = rule.name.replace("-", "_")
+        sections = {f"{label}_{section.name}": section for section in rule.sections}
+        if metric in sections:
+            weights = sections[metric].weights
+            return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    return {}
 
 
 def _primary_title(found: Findings) -> str:

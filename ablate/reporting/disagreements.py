@@ -12,7 +12,8 @@ from ablate.data.hygiene.harmless import harmless
 from ablate.reporting.artifacts import number, read_lines
 from ablate.reporting.block_tables import REWARD
 from ablate.reporting.findings import Findings
-from ablate.reporting.reward_models import RewardModel, reward_models
+from ablate.reporting.reward_models import reward_models
+from ablate.reporting.reward_ways import RewardModel
 
 FILE = "disagreements.jsonl"
 MOST = 10

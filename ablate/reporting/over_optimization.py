@@ -24,7 +24,8 @@ from ablate.reporting.figures.reward_kl import (
 )
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.findings import Findings
-from ablate.reporting.reward_models import BEST_OF, reward_models
+from ablate.reporting.reward_models import reward_models
+from ablate.reporting.reward_ways import BEST_OF
 from ablate.reporting.tables import Cell, Table, known
 from ablate.stats.estimate import Estimate, FloatArray
 from ablate.stats.overoptimization import Curve, RewardFit, fit_reward

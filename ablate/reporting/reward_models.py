@@ -4,56 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations
 
 from ablate.evals.reward_rules import human_agreement
 from ablate.reporting import text
-from ablate.reporting.artifacts import MetricRow
-from ablate.reporting.block_tables import REWARD, reward_score
+from ablate.reporting.block_tables import REWARD, role_of
 from ablate.reporting.data_sets import cells_text
-from ablate.reporting.effects import score_of
 from ablate.reporting.findings import Findings
+from ablate.reporting.marks import badge, sources_of
 from ablate.reporting.rank_correlation import FEWEST, rank_correlation
-from ablate.reporting.tables import Cell, Table, score_cell
+from ablate.reporting.records import RunRecord
+from ablate.reporting.reward_ways import RewardModel, Way, is_reward_metric, ways_of
+from ablate.reporting.tables import Cell, RowGroup, Table
 from ablate.spec.registry import registry
 
-BEST_OF = "best_of_"
 ROLES = ("evaluation", REWARD)
 """Of the evaluations that may raise an alarm."""
-
-
-@dataclass(frozen=True)
-class RewardModel:
-    """One reward model, under every seed, and the cells that train on it."""
-
-    name: str
-    cells: tuple[str, ...]
-    """In the order of the study; cells whose seeds share their reward evaluations are one model."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """One column of the comparison."""
-
-    title: str
-    fields: tuple[Cell, ...]
-    values: tuple[float, ...]
-    """By reward model; NaN where it has none."""
 
 
 def reward_models(found: Findings) -> tuple[RewardModel, ...]:
     """Return the reward models of a study, each once."""
     groups: dict[frozenset[str], list[str]] = {}
     for cell in found.study.cells:
-        runs = [run for run in found.study.runs_of(cell) if run.folder(REWARD) is not None]
+        role = role_of(found, cell)
+        scores = found.evidence.scores(_first(found, cell))
+        if role != REWARD and not any(is_reward_metric(name) for name in scores):
+            continue
+        runs = [run for run in found.study.runs_of(cell) if run.folder(role) is not None]
         if runs:
-            groups.setdefault(frozenset(str(run.folder(REWARD)) for run in runs), []).append(cell)
+            groups.setdefault(frozenset(str(run.folder(role)) for run in runs), []).append(cell)
     cells = [tuple(group) for group in groups.values()]
     names = [_levels(found, group) for group in cells]
     if "" in names or len(set(names)) < len(names):
         names = [group[0] for group in cells]
     return tuple(RewardModel(name, group) for name, group in zip(names, cells, strict=True))
+
+
+def _first(found: Findings, cell: str) -> RunRecord:
+    return found.study.runs_of(cell)[0]
 
 
 def _levels(found: Findings, cells: Sequence[str]) -> str:
@@ -70,24 +58,57 @@ def _levels(found: Findings, cells: Sequence[str]) -> str:
 def three_ways(found: Findings) -> Table | None:
     """Return one row per reward model and the rank correlations of the columns below.
 
-    None below two reward models: then there is nothing to rank.
+    Where data and size both vary, rows stand under their data. None below two reward models: then
+    there is nothing to rank.
     """
     models = reward_models(found)
     if len(models) < 2:
         return None
-    ways = [way for way in _ways(found, models) if any(not math.isnan(v) for v in way.values)]
+    models, groups = _grouped(found, models)
+    ways = [way for way in ways_of(found, models) if any(not math.isnan(v) for v in way.values)]
     rows = [
-        (Cell(model.name, sub=_of_cells(model)), *(way.fields[index] for way in ways))
+        (_head(found, model, groups), *(way.fields[index] for way in ways))
         for index, model in enumerate(models)
     ]
+    footer = list(_footer(ways))
+    ranks = (RowGroup("Rank correlations of the columns, over reward models", len(footer)),)
     return Table(
         "reward-three-ways",
         "Reward models three ways: the pairs they order right, the gold reward of the sample they"
         " like best, and the policy that trains on them. Half widths of 95 % intervals below.",
         ("reward model", *(way.title for way in ways)),
-        (*rows, *_footer(ways)),
+        (*rows, *footer),
         tuple(_notes(found, models, ways)),
+        groups=(*groups, *(ranks if footer else ())),
     )
+
+
+def _grouped(
+    found: Findings, models: Sequence[RewardModel]
+) -> tuple[tuple[RewardModel, ...], tuple[RowGroup, ...]]:
+    """Return the models, those of equal data side by side, and the headings over them."""
+    data = {model.name: _data_of(found, model) for model in models}
+    names = tuple(dict.fromkeys(data.values()))
+    if "" in names or not 1 < len(names) < len(models):
+        return tuple(models), (RowGroup("", len(models)),)
+    ordered = tuple(model for name in names for model in models if data[model.name] == name)
+    counts = list(data.values())
+    return ordered, tuple(RowGroup(name, counts.count(name)) for name in names)
+
+
+def _data_of(found: Findings, model: RewardModel) -> str:
+    """Return the level of a reward model's data; of the policy's where only that is a factor."""
+    levels = found.study.levels_of(model.cells[0])
+    names = ("reward_model.dataset", "reward_dataset", "dataset")
+    return next((levels[name] for name in names if name in levels), "")
+
+
+def _head(found: Findings, model: RewardModel, groups: Sequence[RowGroup]) -> Cell:
+    name = model.name
+    data = _data_of(found, model)
+    if len(groups) > 1 and name.startswith(f"{data} · "):
+        name = name.removeprefix(f"{data} · ")
+    return Cell(name, sub=badge(found, model.cells[0]) or _of_cells(model))
 
 
 def _of_cells(model: RewardModel) -> str:
@@ -97,79 +118,15 @@ def _of_cells(model: RewardModel) -> str:
     return f"trains {'; '.join(model.cells[:2])}{more}"
 
 
-def _ways(found: Findings, models: Sequence[RewardModel]) -> Iterator[Way]:
-    metrics = _metrics(found, models)
-    if "accuracy" in metrics:
-        yield _scored(found, models, metrics["accuracy"], "pair accuracy (%)")
-    for metric in metrics.values():
-        if metric.level == "average":
-            yield _scored(found, models, metric, text.heading(metric))
-    sizes = [int(n) for name in metrics if (n := name.removeprefix(BEST_OF)).isdecimal()]
-    if sizes:
-        metric = metrics[f"{BEST_OF}{max(sizes)}"]
-        yield _scored(found, models, metric, f"best of {max(sizes)} (gold reward)")
-    primary = found.evidence.metric(found.study.primary)
-    if primary is not None:
-        yield _policies(found, models, primary)
-
-
-def _metrics(found: Findings, models: Sequence[RewardModel]) -> dict[str, MetricRow]:
-    rows: dict[str, MetricRow] = {}
-    for model in models:
-        for run in found.study.runs_of(model.cells[0]):
-            for name, row in found.evidence.scores(run, REWARD).items():
-                rows.setdefault(name, row)
-    return rows
-
-
-def _scored(found: Findings, models: Sequence[RewardModel], metric: MetricRow, title: str) -> Way:
-    scores = [reward_score(found, model.cells[0], metric.metric) for model in models]
-    fields = tuple(
-        _with_error(found, model, metric, score_cell(score, metric.unit))
-        for model, score in zip(models, scores, strict=True)
-    )
-    return Way(title, fields, tuple(score.value for score in scores))
-
-
-def _with_error(found: Findings, model: RewardModel, metric: MetricRow, field: Cell) -> Cell:
-    """Show the error over prompts that one seed's evaluation states, where there is no interval."""
-    errors = list(found.evidence.values(model.cells[0], f"error_{metric.metric}", REWARD).values())
-    if field.sub or field.sort is None or len(errors) != 1 or math.isnan(errors[0]):
-        return field
-    half = text.plain(1.96 * errors[0], metric.unit)
-    return replace(field, sub=f"± {half}", hint="over prompts only")
-
-
-def _policies(found: Findings, models: Sequence[RewardModel], metric: MetricRow) -> Way:
-    """Return the score of each model's policies, their mean where several cells train on it."""
-    fields, values = [], []
-    for model in models:
-        cells = [cell for cell in model.cells if not found.evidence.invalid(cell)]
-        scores = [score_of(found.evidence, cell, metric.metric) for cell in cells]
-        scores = [score for score in scores if not math.isnan(score.value)]
-        if not scores:
-            fields.append(Cell(text.DASH, tone="muted", hint="no valid policy trains on it"))
-            values.append(math.nan)
-            continue
-        mean = math.fsum(score.value for score in scores) / len(scores)
-        field = score_cell(scores[0], metric.unit)
-        if len(scores) > 1:
-            low, high = (text.plain(f(s.value for s in scores), metric.unit) for f in (min, max))
-            field = Cell(
-                text.plain(mean, metric.unit), f"{len(scores)} cells: {low} to {high}", mean
-            )
-        fields.append(field)
-        values.append(mean)
-    return Way(f"policy: {text.heading(metric)}", tuple(fields), tuple(values))
-
-
 def _footer(ways: Sequence[Way]) -> Iterator[tuple[Cell, ...]]:
-    """Yield for each column but the first its rank correlations with those before it."""
-    for place in range(1, len(ways)):
-        fields = [_correlation(ways[before], ways[place]) for before in range(place)]
-        empty = [Cell("")] * (len(ways) - place)
-        head = Cell("rank correlation", sub=f"with {ways[place].title}", strong=True)
-        yield (head, *fields, *empty)
+    """Yield for each ranked column but the first its rank correlations with those before it."""
+    ranked = [place for place, way in enumerate(ways) if way.ranked]
+    for place in ranked[1:]:
+        fields = [
+            _correlation(way, ways[place]) if way.ranked and before < place else Cell("")
+            for before, way in enumerate(ways)
+        ]
+        yield (Cell("rank correlation", sub=f"with {ways[place].title}", strong=True), *fields)
 
 
 def _correlation(left: Way, right: Way) -> Cell:
@@ -188,7 +145,7 @@ def _notes(found: Findings, models: Sequence[RewardModel], ways: Sequence[Way]) 
         sum(
             not math.isnan(a) and not math.isnan(b) for a, b in zip(x.values, y.values, strict=True)
         )
-        for x, y in combinations(ways, 2)
+        for x, y in combinations([way for way in ways if way.ranked], 2)
     ]
     if counts and min(counts) < FEWEST:
         yield f"Rank correlations of fewer than {FEWEST} reward models are undefined (NaN)."
@@ -196,8 +153,15 @@ def _notes(found: Findings, models: Sequence[RewardModel], ways: Sequence[Way]) 
         "Rank correlations over reward models: Spearman's ρ and Kendall's τ-b, descriptive. With a"
         " handful of models even a large one may be chance."
     )
+    if any(way.bands for way in ways):
+        yield (
+            "Bold: the best of its column. ~: not distinguishable from it (paired 95 % interval,"
+            " Holm over the column), so the two share its place. Without an interval only the"
+            " best is marked."
+        )
     if any(is_of_people(found, model) for model in models):
         yield band_note()
+    yield from sources_of(found, [model.cells[0] for model in models])
     yield from _said(found, models)
 
 
@@ -213,7 +177,10 @@ def band_note() -> str:
 
 def is_of_people(found: Findings, model: RewardModel) -> bool:
     """Whether a reward model is evaluated on pairs that people may have labelled."""
-    run = next(r for r in found.study.runs_of(model.cells[0]) if r.folder(REWARD) is not None)
+    runs = found.study.runs_of(model.cells[0])
+    run = next((r for r in runs if r.folder(REWARD) is not None), None)
+    if run is None:
+        return False
     config, file = found.evidence.config(run, REWARD), found.evidence.file(run, REWARD)
     entry = registry().datasets.get(str(config.get("dataset") or file.suite))
     if entry is None:
