@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from ablate.stats.crossed import Arm, check_same_items
+from ablate.stats.crossed import Arm
 from ablate.stats.estimate import FloatArray, cluster_index
 
 BLOCK = 2_000_000
@@ -23,24 +23,33 @@ def score_draws(arms: Sequence[Arm], *, draws: int, rng: Generator) -> FloatArra
     for all arms, so that what items do to all of them alike cancels in differences. The spread over
     seeds is added as a normal draw of variance s^2 / S and not by a resample: two or three seeds
     have only a few resamples, none of them in the tail, and their variance is (S - 1) / S of the
-    right one. An arm with one seed has the items' part only.
-
-    Raises ValueError unless all arms hold the same strata, weights and numbers of items.
+    right one. An arm with one seed has the items' part only. Arms on other items (their strata,
+    weights or numbers of items differ) are drawn apart: nothing ties them together.
     """
-    for arm in arms[1:]:
-        check_same_items(arms[0], arm)
     spread = [
         math.sqrt(arm.seed_scores.var(ddof=1) / arm.n_seeds) if arm.n_seeds > 1 else 0.0
         for arm in arms
     ]
     total: FloatArray = rng.standard_normal((draws, len(arms))) * np.array(spread)
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index, arm in enumerate(arms):
+        shape = ((name, rows.shape[1], arm.weights[name]) for name, rows in arm.strata.items())
+        groups.setdefault(tuple(shape), []).append(index)
+    for members in groups.values():
+        _add_items(total, members, [arms[index] for index in members], rng)
+    return total
+
+
+def _add_items(
+    total: FloatArray, columns: Sequence[int], arms: Sequence[Arm], rng: Generator
+) -> None:
+    """Add the items' part of arms on the same items to their columns."""
     for name in arms[0].strata:
         residuals = _residual_sums(arms, name)
         size = max(1, BLOCK // len(residuals))
-        for start in range(0, draws, size):
-            stop = min(draws, start + size)
-            total[start:stop] += _counts(stop - start, len(residuals), rng) @ residuals
-    return total
+        for start in range(0, len(total), size):
+            stop = min(len(total), start + size)
+            total[start:stop, columns] += _counts(stop - start, len(residuals), rng) @ residuals
 
 
 def _residual_sums(arms: Sequence[Arm], name: str) -> FloatArray:

@@ -117,3 +117,12 @@ def test_the_true_best_cell_is_in_the_band_as_often_as_stated() -> None:
         arms = null_family(rng, arms=3, seeds=1, items=100, alike=0.0)
         missed += not all(rank_band(arms, draws=400, seed=study))
     assert missed / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_cells_on_other_items_are_drawn_apart() -> None:
+    """Two pairs on suites of their own are two unrelated questions: 1 - (1 - .02)^2 = .0396."""
+    rng = np.random.default_rng(10)
+    sizes = {"a": 100, "b": 100, "c": 80, "d": 80}
+    arms = {name: one(rng.normal(size=(3, size))) for name, size in sizes.items()}
+    found = max_t_of(arms, [("a", "b"), ("c", "d")], p_values=[0.02, 0.6], draws=8000, seed=0)
+    assert found[0] == pytest.approx(0.0396, abs=0.007)
