@@ -13,7 +13,7 @@ from ablate.reporting.document import Document
 from ablate.reporting.findings import Findings
 from ablate.reporting.latex import latex_table
 from ablate.reporting.results import effects_of, results_frame
-from ablate.reporting.study_tables import frame_of
+from ablate.reporting.table_csv import table_csv
 from ablate.reporting.tables import Table
 
 
@@ -28,7 +28,7 @@ def exports_of(found: Findings, document: Document) -> dict[str, bytes]:
         "provenance.json": json_bytes(provenance(document)),
     }
     for table in tables_of(document):
-        contents[f"tables/{table.name}.csv"] = encoded(frame_of(table).to_csv())
+        contents[f"tables/{table.name}.csv"] = encoded(table_csv(table))
         contents[f"tables/{table.name}.tex"] = encoded(latex_table(table))
     return contents
 
