@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ablate.reporting.artifacts import Items, Stratum
 from ablate.reporting.contrasts import Contrast
 from ablate.reporting.evidence import Evidence
 
+Fire = Callable[[Evidence, Contrast, str, Sequence[int]], Iterator[str]]
+"""Says of a contrast, a metric and seeds what is wrong; nothing where all is well."""
+ItemsByStratum = Mapping[Stratum, Items]
 ENDED_GAP = 0.02
 """Gap in the share of outputs that ended, or whose answer was found, that may pass for quality."""
+REPLY_GAP = 0.05
+"""Gap in the share of refusals, loops or empty replies: these may be what was trained for, so only
+a larger one is named."""
 LENGTH_RATIO = 1.5
+FEWEST_ALIKE = 50
+"""Items from which on equal scores of all of them are no chance."""
 _OF_A_BACKEND = frozenset({"backend", "command"})
 """Last names of the fields that say what trains."""
 
@@ -29,16 +39,17 @@ class Findings:
 
 def inspect(evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]) -> Findings:
     """Return what the tripwires say about one contrast and metric over the seeds given."""
-    invalid = [*_failures(evidence, contrast), *_untrusted(evidence, contrast, seeds)]
-    invalid += _undefined(evidence, contrast, metric, seeds)
-    invalid += _different_items(evidence, contrast, metric)
-    warnings = [*_backends(evidence, contrast)]
-    warnings += [*_confounds(evidence, contrast, seeds), *_left_out(evidence, contrast, seeds)]
-    warnings += _edges(evidence, contrast, metric)
+    invalid: list[str] = []
+    warnings: list[str] = []
+    for wire in TRIPWIRES:
+        said = invalid if wire.invalidates else warnings
+        said += wire.fire(evidence, contrast, metric, seeds)
     return Findings(tuple(invalid), tuple(warnings))
 
 
-def _failures(evidence: Evidence, contrast: Contrast) -> Iterator[str]:
+def _failures(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
     """A failed run is not missing at random: dropping its seed would flatter the cell."""
     for cell in (contrast.treatment, contrast.control):
         for run in evidence.study.runs_of(cell):
@@ -46,7 +57,9 @@ def _failures(evidence: Evidence, contrast: Contrast) -> Iterator[str]:
                 yield f"{cell}, seed {run.seed}: {run.missing}"
 
 
-def _untrusted(evidence: Evidence, contrast: Contrast, seeds: Sequence[int]) -> Iterator[str]:
+def _untrusted(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
     """What an evaluation said of itself holds for every metric it measured."""
     for cell in (contrast.treatment, contrast.control):
         for seed, reasons in evidence.invalid(cell).items():
@@ -54,7 +67,9 @@ def _untrusted(evidence: Evidence, contrast: Contrast, seeds: Sequence[int]) -> 
                 yield from (f"{cell}, seed {seed}: {reason}" for reason in reasons)
 
 
-def _left_out(evidence: Evidence, contrast: Contrast, seeds: Sequence[int]) -> Iterator[str]:
+def _left_out(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
     for cell in (contrast.treatment, contrast.control):
         for run in evidence.study.runs_of(cell):
             if run.seed not in seeds and not run.failed:
@@ -74,25 +89,60 @@ def _undefined(
             yield f"{cell}: {metric} is undefined for seed {', '.join(map(str, bad))}"
 
 
-def _different_items(evidence: Evidence, contrast: Contrast, metric: str) -> Iterator[str]:
-    left, right = (_table(evidence, c, metric) for c in (contrast.treatment, contrast.control))
-    if not left or not right:
-        return
-    if {name: items.keys for name, items in left.items()} != {
-        name: items.keys for name, items in right.items()
-    }:
+def _different_items(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
+    left, right = tables_of(evidence, contrast, metric)
+    if left and right and _keys(left) != _keys(right):
         yield "the two sides were scored on different items"
-    elif any(items.prompts != right[name].prompts for name, items in left.items()):
+
+
+def _different_prompts(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
+    left, right = tables_of(evidence, contrast, metric)
+    if not left or not right or _keys(left) != _keys(right):
+        return
+    if any(items.prompts != right[name].prompts for name, items in left.items()):
         yield "the two sides were asked with different prompts"
 
 
-def _table(evidence: Evidence, cell: str, metric: str) -> dict[Stratum, Items]:
+def _keys(table: ItemsByStratum) -> dict[Stratum, tuple[str, ...]]:
+    return {name: items.keys for name, items in table.items()}
+
+
+def _alike(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
+    """Two checkpoints that score alike on every item may be one that was evaluated twice."""
+    left, right = tables_of(evidence, contrast, metric)
+    if not left or _keys(left) != _keys(right):
+        return
+    one, other = (np.concatenate([table[name].values for name in left]) for table in (left, right))
+    spread = len(np.unique(one)) > 1
+    if spread and len(one) >= FEWEST_ALIKE and np.array_equal(one, other, equal_nan=True):
+        yield f"all {len(one):,} items have the same score on both sides"
+
+
+def tables_of(
+    evidence: Evidence, contrast: Contrast, metric: str
+) -> tuple[ItemsByStratum, ItemsByStratum]:
+    """Return the items behind a metric on either side, of the first finished run of each."""
+    return (
+        _table(evidence, contrast.treatment, metric),
+        _table(evidence, contrast.control, metric),
+    )
+
+
+def _table(evidence: Evidence, cell: str, metric: str) -> ItemsByStratum:
     for run in evidence.finished(cell):
         return evidence.strata(run, metric)
     return {}
 
 
-def _backends(evidence: Evidence, contrast: Contrast) -> Iterator[str]:
+def _backends(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
     """A stage that was trained by different programs differs in more than was declared.
 
     Where the backend is all that the two cells differ in, it is the effect and no confound.
@@ -113,13 +163,22 @@ def _backends(evidence: Evidence, contrast: Contrast) -> Iterator[str]:
             yield f"confounded: backend ({role}: {shown})"
 
 
-def _confounds(evidence: Evidence, contrast: Contrast, seeds: Sequence[int]) -> Iterator[str]:
-    ended = _means(evidence, contrast, "ended_fraction", seeds)
-    if abs(ended[0] - ended[1]) > ENDED_GAP:
-        yield f"outputs that ended: {ended[0]:.1%} and {ended[1]:.1%}"
-    lost = _means(evidence, contrast, "unextracted_fraction", seeds)
-    if abs(lost[0] - lost[1]) > ENDED_GAP:
-        yield f"outputs without a readable answer: {lost[0]:.1%} and {lost[1]:.1%}"
+def _gap(name: str, said: str, most: float) -> Fire:
+    """Return a tripwire on the gap between the sides in a share of outputs."""
+
+    def fire(
+        evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+    ) -> Iterator[str]:
+        shares = _means(evidence, contrast, name, seeds)
+        if abs(shares[0] - shares[1]) > most:
+            yield f"{said}: {shares[0]:.1%} and {shares[1]:.1%}"
+
+    return fire
+
+
+def _length(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
     length = _means(evidence, contrast, "length_tokens", seeds)
     if min(length) > 0 and max(length) / min(length) > LENGTH_RATIO:
         yield f"mean length: {length[0]:.1f} and {length[1]:.1f} tokens"
@@ -136,7 +195,9 @@ def _means(
     return mean(contrast.treatment), mean(contrast.control)
 
 
-def _edges(evidence: Evidence, contrast: Contrast, metric: str) -> Iterator[str]:
+def _edges(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
     row = evidence.metric(metric)
     if row is None or row.unit != "percent":
         return
@@ -144,3 +205,49 @@ def _edges(evidence: Evidence, contrast: Contrast, metric: str) -> Iterator[str]
         values = evidence.values(cell, metric).values()
         if values and all(value in (0.0, 100.0) for value in values):
             yield f"{cell} scores exactly {next(iter(values)):.0f} %"
+
+
+@dataclass(frozen=True)
+class Tripwire:
+    """One thing that every comparison is checked for."""
+
+    name: str
+    fire: Fire
+    invalidates: bool = False
+    """Whether the difference is no effect then; otherwise it is named beside the difference."""
+    needs: str = ""
+    """Metric that it looks at; ``items`` for scores of single items."""
+
+
+TRIPWIRES: tuple[Tripwire, ...] = (
+    Tripwire("runs that failed", _failures, invalidates=True),
+    Tripwire("evaluations that distrust themselves", _untrusted, invalidates=True),
+    Tripwire("undefined scores", _undefined, invalidates=True),
+    Tripwire("different items", _different_items, invalidates=True, needs="items"),
+    Tripwire("different prompts", _different_prompts, invalidates=True, needs="items"),
+    Tripwire("different training backends", _backends),
+    Tripwire(
+        "outputs that ended",
+        _gap("ended_fraction", "outputs that ended", ENDED_GAP),
+        needs="ended_fraction",
+    ),
+    Tripwire(
+        "answers that could not be read",
+        _gap("unextracted_fraction", "outputs without a readable answer", ENDED_GAP),
+        needs="unextracted_fraction",
+    ),
+    Tripwire("length of outputs", _length, needs="length_tokens"),
+    Tripwire("refusals", _gap("refused_fraction", "refusals", REPLY_GAP), needs="refused_fraction"),
+    Tripwire(
+        "loops",
+        _gap("repetition_fraction", "outputs in a loop", REPLY_GAP),
+        needs="repetition_fraction",
+    ),
+    Tripwire(
+        "empty outputs", _gap("empty_fraction", "empty outputs", REPLY_GAP), needs="empty_fraction"
+    ),
+    Tripwire("equal scores on every item", _alike, needs="items"),
+    Tripwire("seeds left out", _left_out),
+    Tripwire("scores of exactly 0 or 100 %", _edges),
+)
+"""Every tripwire, in the order in which what they find is said."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ablate.reporting.answers import Answer, answers
 from ablate.reporting.data_cards import data_report
 from ablate.reporting.findings import Findings
 from ablate.reporting.methods import REFERENCES, methods
@@ -14,6 +13,7 @@ from ablate.reporting.reward_models import alarms_of
 from ablate.reporting.scope import scope_of
 from ablate.reporting.section import Section, SectionMaker
 from ablate.reporting.sections import (
+    checks,
     costs,
     data,
     duel,
@@ -23,6 +23,7 @@ from ablate.reporting.sections import (
     judged,
     outputs,
     over_optimization,
+    questions,
     rewards,
     samples,
     scores,
@@ -41,8 +42,6 @@ class Document:
     state: str
     """How many runs are done."""
     observed: tuple[str, ...]
-    answers: tuple[Answer, ...]
-    """What the study's declared questions expected, and what came of each."""
     scope: str
     """What the intervals hold and leave out."""
     badges: tuple[str, ...]
@@ -55,6 +54,7 @@ class Document:
 
 
 SECTIONS: tuple[SectionMaker, ...] = (
+    questions.section,
     sight.section,
     scores.section,
     steps.section,
@@ -72,6 +72,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     over_optimization.section,
     data.section,
     samples.section,
+    checks.section,
 )
 """The page in reading order."""
 
@@ -85,7 +86,6 @@ def document_of(found: Findings) -> Document:
         study=found.study,
         state=_state(found),
         observed=tuple(observed(found)),
-        answers=answers(found),
         scope=scope_of(found),
         badges=tuple(_badges(found)),
         alarms=alarms_of(found),

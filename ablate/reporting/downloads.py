@@ -45,8 +45,22 @@ class Download:
         """Name of the file without its folder."""
         return PurePosixPath(self.name).name
 
+    @property
+    def kind(self) -> str:
+        """What the file is, by its ending."""
+        ending = PurePosixPath(self.name).suffix.removeprefix(".")
+        return {"tex": "TeX", "md": "Markdown"}.get(ending, ending.upper())
 
-def downloads_of(contents: Mapping[str, bytes]) -> list[tuple[str, Sequence[Download]]]:
+
+@dataclass(frozen=True)
+class Entry:
+    """One table, figure or set of numbers in all its forms."""
+
+    title: str
+    files: tuple[Download, ...]
+
+
+def downloads_of(contents: Mapping[str, bytes]) -> list[tuple[str, Sequence[Entry]]]:
     """Return the files of a report in groups, those that fit the page held in it.
 
     ``contents`` is every file by name; smaller ones are held first, so that many are.
@@ -61,15 +75,16 @@ def downloads_of(contents: Mapping[str, bytes]) -> list[tuple[str, Sequence[Down
         if len(data) <= room:
             held[name] = f"data:{kind};base64,{data}"
             room -= len(data)
-    groups: list[tuple[str, Sequence[Download]]] = []
+    groups: list[tuple[str, Sequence[Entry]]] = []
     for title, starts in _GROUPS:
-        files = [
-            Download(name, held.get(name) or quote(name), _size(len(content)))
-            for name, content in contents.items()
-            if name.startswith(starts)
-        ]
-        if files:
-            groups.append((title, files))
+        entries: dict[str, list[Download]] = {}
+        for name, content in contents.items():
+            if name.startswith(starts):
+                address = held.get(name) or quote(name)
+                stem = PurePosixPath(name).stem
+                entries.setdefault(stem, []).append(Download(name, address, _size(len(content))))
+        if entries:
+            groups.append((title, [Entry(stem, tuple(files)) for stem, files in entries.items()]))
     return groups
 
 

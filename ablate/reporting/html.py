@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ablate import __version__
 from ablate.reporting.browser.plain import visible
 from ablate.reporting.document import Document
-from ablate.reporting.downloads import Download
+from ablate.reporting.downloads import Entry
 from ablate.reporting.images import images_of
 from ablate.reporting.section import Section
 from ablate.reporting.tables import Table
@@ -24,9 +24,7 @@ _TEMPLATES = "templates"
 _SCRIPTS = ("sort.js", "page.js", "diff.js", "browser.js")
 
 
-def render_html(
-    document: Document, downloads: Sequence[tuple[str, Sequence[Download]]] = ()
-) -> str:
+def render_html(document: Document, downloads: Sequence[tuple[str, Sequence[Entry]]] = ()) -> str:
     """Return the page; what a study, a cell or a model says appears as text, never as markup.
 
     Its policy allows no request and no script or style but its own two, by their hashes.

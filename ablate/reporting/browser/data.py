@@ -96,6 +96,8 @@ def _chosen(found: Findings) -> tuple[Chosen, int]:
     pairs = [
         pair for pair in ordered_pairs(found, contrasts_of(study)) if all(c in runs for c in pair)
     ]
+    # A base model differs in everything: what the study trained is more to look at.
+    pairs.sort(key=lambda pair: any(runs[cell][0].kind == "base" for cell in pair))
     cells = chosen_cells(list(runs), pairs)
     kept = [pair for pair in pairs if all(cell in cells for cell in pair)]
     if not kept and len(cells) > 1:

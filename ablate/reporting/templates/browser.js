@@ -210,7 +210,7 @@ const startBrowser = (root, data) => {
     const text = made("div", undefined, "output");
     pieces.forEach(([piece, only]) => text.append(only ? made("mark", piece) : piece));
     if (!side.o) text.append(made("em", "(no text)"));
-    box.append(head, made("p", facts(side), "facts"), seedStrip(side, cell), text);
+    box.append(head, made("p", facts(side), "about"), seedStrip(side, cell), text);
     if (side.w) box.append(made("p", `Cut here; the output has ${side.w.toLocaleString("en")} characters.`, "note"));
     (side.f || []).forEach((flag) => box.append(made("p", flag, "flag")));
     if (side.j) {
