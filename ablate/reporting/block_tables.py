@@ -27,6 +27,8 @@ from ablate.stats.verdicts import Verdict
 
 REWARD = "reward_evaluation"
 _PAIR_TASKS = {"accuracy": "ordinary", "accuracy_hard": "hard"}
+_SUBSET = "accuracy_"
+"""Before the name of a subset of pairs."""
 
 
 def reward_table(found: Findings) -> Table | None:
@@ -150,7 +152,11 @@ def _pair_arm(found: Findings, cell: str, metric: str) -> Arm | None:
     if weights.keys() - by_run[0].keys() or len({str(_sizes(one)) for one in by_run}) > 1:
         return None
     stacked = {name: np.stack([one[name] for one in by_run]) for name in by_run[0]}
-    return Arm(stacked, weights or {"pairs": 1.0})
+    arm = Arm(stacked, weights or {"pairs": 1.0})
+    stored = list(found.evidence.values(cell, metric, REWARD).values())
+    # A score that its pairs do not explain, such as one of another kind of pairs, has no items.
+    known = len(stored) == arm.n_seeds and np.allclose(arm.seed_scores, stored, rtol=0, atol=0.01)
+    return arm if known else None
 
 
 def _strata(
@@ -176,7 +182,7 @@ def _subset_weights(metric: str) -> dict[str, float]:
         if metric in sections:
             weights = sections[metric].weights
             return {name: weight / sum(weights.values()) for name, weight in weights.items()}
-    return {}
+    return {metric.removeprefix(_SUBSET): 1.0} if metric.startswith(_SUBSET) else {}
 
 
 def _primary_title(found: Findings) -> str:

@@ -23,7 +23,9 @@ from ablate.reporting.option_table import option_table
 from ablate.reporting.pair_tables import declared_pairs, duel_table
 from ablate.reporting.prompt_table import prompt_table
 from ablate.reporting.provenance import provenance_of
+from ablate.reporting.reference_table import reference_table
 from ablate.reporting.reward_models import three_ways
+from ablate.reporting.safety_table import safety_table
 from ablate.reporting.scores_comparison import comparison
 from ablate.reporting.scores_diagnostics import diagnostics_table
 from ablate.reporting.scores_judged import judged_table
@@ -75,9 +77,11 @@ TABLES: dict[str, Maker] = {
     "variance-components": variance_table,
     "reward-three-ways": three_ways,
     "reward-models": reward_table,
+    "reference-free": reference_table,
     "tasks": partial(_task, name="tasks"),
     "task-details": partial(_task, name="task-details"),
     "task-definitions": partial(_task, name="task-definitions"),
+    "safety": safety_table,
     "judged": judged_table,
     "diagnostics": diagnostics_table,
     "costs": tables.costs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ablate.reporting.findings import Findings
+from ablate.reporting.safety_table import safety_table
 from ablate.reporting.scores_diagnostics import diagnostics_table
 from ablate.reporting.scores_tasks import task_tables
 from ablate.reporting.section import Section, given
@@ -15,4 +16,6 @@ def tasks(found: Findings) -> Section:
 
 def outputs(found: Findings) -> Section:
     """Return length, truncation, refusals and repetition."""
-    return Section("diagnostics", "Outputs", tables=given(diagnostics_table(found)))
+    return Section(
+        "diagnostics", "Outputs", tables=given(safety_table(found), diagnostics_table(found))
+    )
