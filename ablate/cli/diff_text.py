@@ -13,7 +13,7 @@ from ablate.reporting.diff_cells import CellDiff
 from ablate.reporting.diff_config import FieldChange
 from ablate.reporting.diff_items import ItemFlip
 from ablate.reporting.effect_tables import notes_of
-from ablate.reporting.effects import EffectRow
+from ablate.reporting.effects import Basis, EffectRow
 from ablate.stats.verdicts import Verdict
 
 ROWS, FEW = 12, 6
@@ -41,7 +41,8 @@ def study_lines(diff: StudyDiff, width: int, *, everything: bool) -> list[str]:
     changes = [f"{c.treatment} against {c.control}: {c.left} → {c.right}" for c in diff.verdicts]
     title = "verdicts that differ, each study's own:"
     lines += listed(title, changes, width, most if everything else 4)
-    lines += listed("declared or configured differently:", _said(diff.fields), width, most - 4)
+    title = "declared or configured differently:"
+    lines += listed(title, _said(diff.fields, width), width, most - 4)
     stages = [f"{s.stage} {s.same}/{s.same + s.changed}" for s in diff.stages]
     if stages:
         lines += wrapped(f"runs that share the stage's artifact: {', '.join(stages)}", width)
@@ -121,14 +122,16 @@ def cell_lines(diff: CellDiff, width: int, *, everything: bool) -> list[str]:
     if diff.same:
         return [*lines, "the same runs: equal fingerprints, so nothing differs"]
     primary = [row for row in diff.effects if row.metric == diff.metric]
-    lines += ["", *_headline(diff, primary, width)] if primary else [""]
+    if not diff.effects:
+        lines.append("no metric has a score on both sides")
+    lines += ["", *_headline(diff, primary, width)] if primary else []
     rest = [row for row in diff.effects if row.metric != diff.metric]
     if rest:
         lines += ["", *_metrics(diff, rest, width, most)]
     lines += _items(diff, width, everything)
     lines += _costs(diff, width)
     title = "configured differently:"
-    lines += listed(title, _said(diff.fields), width, most if everything else FEW)
+    lines += listed(title, _said(diff.fields, width), width, most if everything else FEW)
     return lines
 
 
@@ -144,6 +147,8 @@ def _headline(diff: CellDiff, rows: Sequence[EffectRow], width: int) -> list[str
     kinds = ", ".join(dict.fromkeys(own.kind for own in diff.declared))
     whose = f"adjusted p, as in the study ({kinds})" if kinds else "exploratory; p"
     sizes = f"{row.shown.n_items} items, {row.effect.n_seeds} seeds a side"
+    if row.basis is Basis.PUBLISHED:
+        sizes = "published numbers, with the errors that the study states"
     details = [f"{whose} {text.p_text(row.p_adjusted)}; {sizes}"]
     if row.detectable > 0:
         details[0] += f"; detectable {text.plain(row.detectable, unit)}"
@@ -204,12 +209,14 @@ def _costs(diff: CellDiff, width: int) -> list[str]:
     return ["", *wrapped(f"cost, B against A: {', '.join(parts)}", width)] if parts else []
 
 
-def _said(fields: Sequence[FieldChange]) -> list[str]:
+def _said(fields: Sequence[FieldChange], width: int) -> list[str]:
+    room = max(16, (width - 40) // 2)
+
     def place(one: FieldChange) -> str:
         return one.field if one.stage in ("study", "factor") else f"{one.stage}.{one.field}"
 
     return [
-        f"{place(one).rstrip('.')}: {one.left} → {one.right}"
+        f"{place(one).rstrip('.')}: {clip(one.left, room)} → {clip(one.right, room)}"
         + (f" ({len(one.cells)} cells)" if len(one.cells) > 1 else "")
         + (f" ({one.cells[0]})" if len(one.cells) == 1 else "")
         for one in fields

@@ -12,8 +12,8 @@ from ablate.reporting.records import RunRecord, StudyRecord
 ABSENT = "–"
 _FOLLOWS = ("tokens", "contamination", "evaluation_checkpoint", "reference_evaluation")
 """Beginnings of roles whose configuration follows from another role's."""
-_NOT_COMPARED = frozenset({"seed"})
-"""Last names of fields that say which run it is."""
+_NOT_COMPARED = frozenset({"seed", "location"})
+"""Last names of fields that say which run it is, or where its files were on one machine."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,11 @@ def field_changes(
     if left is None or right is None:
         return []
     roles = dict.fromkeys([*left.fingerprints, *right.fingerprints])
+    # What evaluated an imported row is its result and no configuration.
+    imported = "imported" in (left.kind, right.kind)
     changes: list[FieldChange] = []
     for role in roles:
-        if role.startswith(_FOLLOWS):
+        if role.startswith(_FOLLOWS) or (imported and role == "evaluation"):
             continue
         here, there = left.fingerprints.get(role), right.fingerprints.get(role)
         if here is None or there is None:
