@@ -21,6 +21,7 @@ from ablate.reporting.figures.style import SCREEN, drawn_in
 from ablate.reporting.findings import Findings, analyse
 from ablate.reporting.heatmap import heatmap, heatmap_steps
 from ablate.reporting.over_optimization import reward_kl
+from ablate.reporting.ranking_figures import critical_difference, performance_profile, ranks
 from ablate.reporting.records import StudyRecord
 from ablate.stats.estimate import Claim
 
@@ -184,6 +185,9 @@ FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "heatmap-steps": heatmap_steps,
     "main-effects": main_effects,
     "interactions": interactions,
+    "ranks": ranks,
+    "critical-difference": critical_difference,
+    "performance-profile": performance_profile,
     "training-online": online_curves,
     "training-offline": offline_curves,
     "over-optimization": reward_kl,

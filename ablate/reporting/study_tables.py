@@ -24,6 +24,7 @@ from ablate.reporting.pair_tables import declared_pairs, duel_table
 from ablate.reporting.prompt_table import prompt_table
 from ablate.reporting.provenance import provenance_of
 from ablate.reporting.reference_table import reference_table
+from ablate.reporting.ranking_tables import benchmark_table, pair_matrix, ranking_table
 from ablate.reporting.reward_models import three_ways
 from ablate.reporting.safety_table import safety_table
 from ablate.reporting.scores_comparison import comparison
@@ -75,6 +76,9 @@ TABLES: dict[str, Maker] = {
     "factor-terms": term_table,
     "factor-metrics": metric_table,
     "variance-components": variance_table,
+    "ranking": ranking_table,
+    "pairs": pair_matrix,
+    "benchmarks": benchmark_table,
     "reward-three-ways": three_ways,
     "reward-models": reward_table,
     "reference-free": reference_table,

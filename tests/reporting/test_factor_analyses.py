@@ -10,7 +10,6 @@ import pytest
 from ablate.reporting.factor_figures import interactions, main_effects
 from ablate.reporting.factor_tables import level_table, metric_table, term_table, variance_table
 from ablate.reporting.factorial import factor_analyses, main_analysis
-from ablate.reporting.figures.interactions import spread
 from ablate.reporting.findings import Findings, analyse
 from ablate.reporting.grids import grids_of
 from ablate.reporting.records import RunRecord, StudyRecord
@@ -192,14 +191,6 @@ def test_a_study_without_two_factors_shows_nothing(ladder_study: StudyRecord) ->
     found = analyse(ladder_study)
     assert (level_table(found), term_table(found), metric_table(found)) == (None, None, None)
     assert (main_effects(found), interactions(found)) == (None, None)
-
-
-def test_labels_of_lines_are_moved_apart_in_their_order() -> None:
-    assert spread([5.0, 1.0], 1.0) == [5.0, 1.0]
-    # Three that touch share their mean, 2; the fourth is far.
-    assert spread([2.0, 1.9, 2.1, 9.0], 1.0) == pytest.approx([2.0, 1.0, 3.0, 9.0])
-    placed = sorted(spread([0.0, 0.6, 1.2, 1.8, 7.0], 1.0))
-    assert all(b - a >= 1 - 1e-9 for a, b in zip(placed, placed[1:], strict=False))
 
 
 def test_names_of_studies_are_text_in_every_figure(tmp_path: Path) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ablate.reporting import text
+from ablate.reporting.figures.labels import shortened, spread
 from ablate.reporting.figures.main_effects import named_levels
 from ablate.reporting.figures.save import Drawing, canvas, rendered
 from ablate.reporting.figures.style import look
@@ -67,7 +70,7 @@ def _panel(axes: Any, panel: PairPanel) -> None:
         axes.plot(places, values, markersize=5.5, linewidth=1.6, **drawn)
     levels = list(next(iter(panel.lines.values())))
     named_levels(axes, levels)
-    longest = max(len(_short(level)) for level in panel.lines)
+    longest = max(len(shortened(level, 22)) for level in panel.lines)
     axes.set_xlim(-0.4, len(levels) - 0.55 + 0.016 * (len(levels) + 1) * longest)
     axes.set_title(f"{panel.across} × {panel.by}\n{panel.said}", fontsize=9, parse_math=False)
     axes.grid(axis="x", visible=False)
@@ -77,13 +80,13 @@ def _labels(axes: Any, panel: PairPanel) -> None:
     """Name every line at its right end, moved apart where ends are near each other."""
     low, high = axes.get_ylim()
     ends = [list(means.values())[-1].value for means in panel.lines.values()]
-    least = _APART * (high - low)
+    places = spread(np.array(ends), _APART * (high - low))
     last = len(next(iter(panel.lines.values()))) - 1
     shift = 0.07 * (len(ends) - 1) / 2
-    for number, (level, place) in enumerate(zip(panel.lines, spread(ends, least), strict=True)):
+    for number, (level, place) in enumerate(zip(panel.lines, places, strict=True)):
         style = look(number)
         axes.annotate(
-            _short(level),
+            shortened(level, 22),
             (last + shift, ends[number]),
             (last + shift + 0.12, place),
             color=style.line,
@@ -92,28 +95,6 @@ def _labels(axes: Any, panel: PairPanel) -> None:
             parse_math=False,
             arrowprops={"arrowstyle": "-", "color": style.line, "linewidth": 0.5, "alpha": 0.6},
         )
-
-
-def spread(values: Sequence[float], least: float) -> list[float]:
-    """Return places in the same order that are ``least`` apart, around the values given."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    groups: list[tuple[float, list[int]]] = []
-    for index in order:
-        centre, members = values[index], [index]
-        # Labels that would touch become one group around the mean of what they name.
-        while groups and centre - groups[-1][0] < least * (len(members) + len(groups[-1][1])) / 2:
-            members = groups.pop()[1] + members
-            centre = sum(values[i] for i in members) / len(members)
-        groups.append((centre, members))
-    placed = [0.0] * len(values)
-    for centre, members in groups:
-        for number, index in enumerate(members):
-            placed[index] = centre + least * (number - (len(members) - 1) / 2)
-    return placed
-
-
-def _short(level: str) -> str:
-    return level if len(level) <= 22 else f"{level[:21].rstrip()}…"
 
 
 def _alt(panels: Sequence[PairPanel]) -> str:

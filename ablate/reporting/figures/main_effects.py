@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.reporting import text
+from ablate.reporting.figures.labels import shortened
 from ablate.reporting.figures.save import Drawing, canvas, rendered
 from ablate.reporting.figures.style import BLUE, GREY
 from ablate.stats.estimate import Estimate
@@ -71,13 +72,9 @@ def named_levels(axes: Any, levels: Sequence[str]) -> None:
     """Name the places of a factor's levels below, turned where they are long."""
     turned = any(len(level) > _ROOM for level in levels)
     slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if turned else {}
-    shown = [_short(level) for level in levels]
+    shown = [shortened(level, 22) for level in levels]
     axes.set_xticks(range(len(levels)), shown, parse_math=False, **slanted)
     axes.set_xlim(-0.5, len(levels) - 0.5)
-
-
-def _short(level: str) -> str:
-    return level if len(level) <= 22 else f"{level[:21].rstrip()}…"
 
 
 def _alt(panels: Sequence[FactorPanel]) -> str:
