@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
 from ablate.errors import unknown_choice
 from ablate.reporting import text
-from ablate.reporting.costs import UNITS
 from ablate.reporting.effects import score_of
 from ablate.reporting.evaluation_figures import accuracy, epochs, win_rates
 from ablate.reporting.factor_figures import interactions, main_effects
 from ablate.reporting.figures.bars import Bars, draw_bars
-from ablate.reporting.figures.costs import CostTrace, draw_costs
-from ablate.reporting.figures.curves import CellCurves, draw_curves, mean_curve
+from ablate.reporting.figures.curves import CellCurves, draw_curves
 from ablate.reporting.figures.forest import draw_forest
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.figures.style import SCREEN, drawn_in
 from ablate.reporting.findings import Findings, analyse
 from ablate.reporting.heatmap import heatmap, heatmap_steps
 from ablate.reporting.over_optimization import reward_kl
+from ablate.reporting.pareto import costs, trade_offs
 from ablate.reporting.ranking_figures import critical_difference, performance_profile, ranks
 from ablate.reporting.records import StudyRecord
 from ablate.stats.estimate import Claim
@@ -149,34 +146,6 @@ def offline_curves(found: Findings) -> Drawing | None:
     return draw_curves(cells, OFFLINE_PANELS, "training-offline", title="Offline training")
 
 
-def costs(found: Findings) -> Drawing | None:
-    """Return quality against every budget: the gold reward where there is one, else the primary."""
-    metric = "gold" if "gold" in found.evidence.metrics else found.study.primary
-    traces = [trace for cell in found.study.cells if (trace := _cost_trace(found, cell, metric))]
-    return draw_costs(traces, UNITS, quality=text.label(metric)) if len(traces) > 1 else None
-
-
-def _cost_trace(found: Findings, cell: str, metric: str) -> CostTrace | None:
-    runs = [run for run in found.study.runs_of(cell) if run.spent]
-    scores = found.evidence.values(cell, metric)
-    runs = [run for run in runs if run.seed in scores]
-    if not runs:
-        return None
-    quality = float(np.mean([scores[run.seed] for run in runs]))
-    means = {unit: float(np.mean([run.spent[unit] for run in runs])) for unit in UNITS}
-    curves = [curve for run in runs if (curve := found.evidence.curve(run)) is not None]
-    paths = {}
-    for unit in UNITS:
-        steps, used = mean_curve(curves, f"used_{unit}")
-        at, values = mean_curve(curves, metric)
-        both = np.intersect1d(steps, at)
-        if len(both):
-            spent = used[np.isin(steps, both)]
-            # What the stages before it spent is spent from its first step on.
-            paths[unit] = (spent + means[unit] - spent[-1], values[np.isin(at, both)])
-    return CostTrace(cell, paths, {unit: (means[unit], quality) for unit in UNITS})
-
-
 FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "stepwise": stepwise,
     "dpo-vs-ppo": duel,
@@ -192,6 +161,7 @@ FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "training-offline": offline_curves,
     "over-optimization": reward_kl,
     "costs": costs,
+    "trade-offs": trade_offs,
     "win-rate-length": win_rates,
     "reward-accuracy": accuracy,
     "evaluation-epochs": epochs,

@@ -15,8 +15,8 @@ from ablate.stats.estimate import FloatArray
 _GAP = 5.0
 """Points between a mark and its label."""
 _AROUND = (
-    *((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1)),
-    *((1, 2), (-1, 2), (1, -2), (-1, -2), (0, 2), (0, -2), (1, 3), (1, -3), (0, 3), (0, -3)),
+    *((-1, 1), (1, 1), (1, -1), (-1, -1), (0, 1), (0, -1), (-1, 0), (1, 0)),
+    *((-1, 2), (1, 2), (1, -2), (-1, -2), (0, 2), (0, -2), (-1, 3), (1, 3), (0, 3), (0, -3)),
 )
 """Places to try, in widths and heights of the gap; the first that is free is taken."""
 
@@ -86,6 +86,8 @@ def _written(
         va=sides[1],
         fontsize="small",
         color=label.colour,
+        zorder=6,
+        bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
     )
     text.set_in_layout(False)
     return text

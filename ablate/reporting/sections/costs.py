@@ -1,16 +1,17 @@
-"""What the cells cost."""
+"""What the cells cost, and what they took else for what they reached."""
 
 from __future__ import annotations
 
-from ablate.reporting import study_figures, tables
+from ablate.reporting import tables
 from ablate.reporting.findings import Findings
+from ablate.reporting.pareto import costs, trade_offs
 from ablate.reporting.section import Section, given
 
 
 def section(found: Findings) -> Section:
-    """Return budgets spent, and quality against each."""
-    shown = given(tables.costs(found))
-    return Section("costs", "What it cost", (_TEXT,), given(study_figures.costs(found)), shown)
+    """Return budgets spent, and quality against each, against length and against distance."""
+    drawn, shown = given(costs(found), trade_offs(found)), given(tables.costs(found))
+    return Section("costs", "What it cost", (_TEXT,), drawn, shown)
 
 
 _TEXT = (
