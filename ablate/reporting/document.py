@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ablate.reporting.data_cards import data_report
@@ -79,9 +80,9 @@ SECTIONS: tuple[SectionMaker, ...] = (
 """The page in reading order."""
 
 
-def document_of(found: Findings) -> Document:
+def document_of(found: Findings, sections: Sequence[SectionMaker] = SECTIONS) -> Document:
     """Return the content of a study's report; sections without anything to show are left out."""
-    made = [make(found) for make in SECTIONS]
+    made = [make(found) for make in sections]
     provenance = provenance_of(found.study)
     warnings = (*data_report(found.study).warnings, *provenance.warnings)
     return Document(

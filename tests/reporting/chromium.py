@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -52,6 +53,8 @@ class Chromium:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            ready, _, _ = select.select([self.read], [], [], 120)
+            assert ready, "the browser does not answer; is a dialog open?"
             read = os.read(self.read, 1 << 16)
             assert read, "the browser ended"
             self._rest += read
