@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
 
 from ablate.cli.output import bold
 from ablate.reporting import text
@@ -16,8 +18,13 @@ from ablate.reporting.effect_tables import notes_of
 from ablate.reporting.effects import Basis, EffectRow
 from ablate.stats.verdicts import Verdict
 
-ROWS, FEW = 12, 6
-"""Lines that a long and a short list get unless all are asked for."""
+MOST_LINES = 40
+"""That are printed unless all are asked for."""
+ROWS, FEW = 16, 6
+"""Most rows of a table, and most remarks below one."""
+WIDE = 100
+"""Characters of a line from which on cells have their full names."""
+_FACTOR = re.compile(r"[\w.]+=")
 SHORTEST_NAME = 14
 """Characters below which a name is not cut but gets a line of its own."""
 ONE_SEED = "* one seed: the interval is over items only and claims these checkpoints only"
@@ -26,27 +33,54 @@ DECIDED = (Verdict.BETTER, Verdict.WORSE, Verdict.TRIVIAL, Verdict.EQUIVALENT)
 
 def study_lines(diff: StudyDiff, width: int, *, everything: bool) -> list[str]:
     """Return two studies compared, in lines of at most ``width`` characters."""
-    most = 10**6 if everything else ROWS
+    return _within(lambda most: _study_lines(diff, width, most), everything)
+
+
+def _within(make: Callable[[int], list[str]], everything: bool) -> list[str]:
+    """Return as much as `MOST_LINES` hold; ``make`` gets how many rows a table may have."""
+    if everything:
+        return make(sys.maxsize)
+    for most in range(ROWS, 2, -1):
+        lines = make(most)
+        if len(lines) <= MOST_LINES:
+            break
+    return lines
+
+
+def _study_lines(diff: StudyDiff, width: int, most: int) -> list[str]:
+    names = _short_names(diff, width)
+    few = max(2, most // 2)
     rows = [row for row in diff.effects if row.metric == diff.metric]
     lines = [
         bold(clip(f"A {diff.left}   B {diff.right}", width)),
         *(clip(f"note: {note}", width) for note in diff.notes),
-        clip(_about(diff, len(rows)), width),
+        *wrapped(_about(diff, len(rows)), width),
         "",
     ]
     if rows:
-        lines += [*_cells(diff, rows, width, most), ""]
+        lines += [*_cells(diff, rows, names, width=width, most=most), ""]
     lines += _where(diff, width)
-    lines += _others(diff, width, most if everything else FEW)
-    changes = [f"{c.treatment} against {c.control}: {c.left} → {c.right}" for c in diff.verdicts]
-    title = "verdicts that differ, each study's own:"
-    lines += listed(title, changes, width, most if everything else 4)
+    lines += listed("other metrics that are decided:", _others(diff, names), width, few)
+    changes = [
+        f"{names(one.treatment)} against {names(one.control)}: {one.left} → {one.right}"
+        for one in diff.verdicts
+    ]
+    lines += listed("verdicts that differ, each study's own:", changes, width, few)
     title = "declared or configured differently:"
-    lines += listed(title, _said(diff.fields, width), width, most - 4)
+    lines += listed(title, _said(diff.fields, width), width, few)
     stages = [f"{s.stage} {s.same}/{s.same + s.changed}" for s in diff.stages]
     if stages:
         lines += wrapped(f"runs that share the stage's artifact: {', '.join(stages)}", width)
     return lines
+
+
+def _short_names(diff: StudyDiff, width: int) -> Callable[[str], str]:
+    """Return what cells are called: without the names of their factors where lines are short."""
+    cells = {name for pair in diff.pairs for name in (pair.left, pair.right, pair.name)}
+    short = {name: _FACTOR.sub("", name) for name in cells}
+    if width >= WIDE or len(set(short.values())) < len(cells):
+        return str
+    return lambda name: short.get(name, name)
 
 
 def _about(diff: StudyDiff, compared: int) -> str:
@@ -60,12 +94,19 @@ def _about(diff: StudyDiff, compared: int) -> str:
     )
 
 
-def _cells(diff: StudyDiff, rows: Sequence[EffectRow], width: int, most: int) -> list[str]:
+def _cells(
+    diff: StudyDiff,
+    rows: Sequence[EffectRow],
+    names: Callable[[str], str],
+    *,
+    width: int,
+    most: int,
+) -> list[str]:
     metric = diff.metrics[diff.metric]
     order = list(rows)
     if len(order) > most:
         order = sorted(rows, key=lambda row: row.p_adjusted if row.p_adjusted >= 0 else 2.0)
-    named = [(row.label, numbers(row, diff.scores[row.label], metric)) for row in order]
+    named = [(names(row.label), numbers(row, diff.scores[row.label], metric)) for row in order]
     lines = effect_table("cell", named[:most], width)
     if len(order) > most:
         lines.append(f"… and {len(order) - most} more cells, with larger p; --all shows them")
@@ -103,21 +144,23 @@ def _where(diff: StudyDiff, width: int) -> list[str]:
     ]
 
 
-def _others(diff: StudyDiff, width: int, most: int) -> list[str]:
+def _others(diff: StudyDiff, names: Callable[[str], str]) -> list[str]:
     """Say what else was decided; a metric without a good direction decides nothing."""
-    decided = [
-        f"{text.label(row.metric)}, {row.label}: "
+    return [
+        f"{text.label(row.metric)}, {names(row.label)}: "
         f"{text.effect(row.shown, diff.metrics[row.metric].unit)} "
         f"{verdict_of(row, diff.metrics[row.metric])}"
-        for row in diff.effects
+        for row in sorted(diff.effects, key=lambda row: row.p_adjusted)
         if row.metric != diff.metric and row.verdict in DECIDED
     ]
-    return listed("other metrics that are decided:", decided, width, most)
 
 
 def cell_lines(diff: CellDiff, width: int, *, everything: bool) -> list[str]:
     """Return two cells compared, in lines of at most ``width`` characters."""
-    most = 10**6 if everything else ROWS + 2
+    return _within(lambda most: _cell_lines(diff, width, most), everything)
+
+
+def _cell_lines(diff: CellDiff, width: int, most: int) -> list[str]:
     lines = [bold(clip(f"A {diff.left}", width)), bold(clip(f"B {diff.right}", width))]
     if diff.same:
         return [*lines, "the same runs: equal fingerprints, so nothing differs"]
@@ -128,10 +171,10 @@ def cell_lines(diff: CellDiff, width: int, *, everything: bool) -> list[str]:
     rest = [row for row in diff.effects if row.metric != diff.metric]
     if rest:
         lines += ["", *_metrics(diff, rest, width, most)]
-    lines += _items(diff, width, everything)
+    lines += _items(diff, width, most)
     lines += _costs(diff, width)
     title = "configured differently:"
-    lines += listed(title, _said(diff.fields, width), width, most if everything else FEW)
+    lines += listed(title, _said(diff.fields, width), width, max(2, most // 2))
     return lines
 
 
@@ -175,10 +218,11 @@ def _title(metric: MetricRow) -> str:
     return text.label(metric.metric) if metric.unit == "percent" else text.heading(metric)
 
 
-def _items(diff: CellDiff, width: int, everything: bool) -> list[str]:
+def _items(diff: CellDiff, width: int, most: int) -> list[str]:
     found = diff.items
     if not found.seeds:
         return []
+    everything = most > ROWS
     shown = found.seeds if everything else found.seeds[:3]
     rows = [
         (f"seed {one.seed}", [*map(str, (one.only_right, one.only_left, one.equal))])
@@ -192,7 +236,7 @@ def _items(diff: CellDiff, width: int, everything: bool) -> list[str]:
     lines = ["", *aligned("items", header, rows, width)]
     if everything:
         flips = [*map(_flip, found.gained), *map(_flip, found.lost)]
-        lines += listed("items that differ under every seed:", flips, width, 10**6)
+        lines += listed("items that differ under every seed:", flips, width, most)
     return lines
 
 
