@@ -133,9 +133,11 @@ def _delta(found: Findings, pair: EffectRow, metric: MetricRow) -> Cell:
     row = next((r for r in matches if (r.treatment, r.control) == sides), None)
     if row is None or math.isnan(row.effect.value):
         return Cell(text.DASH, tone="muted", hint="no score on one side")
-    value = f"{row.verdict.symbol} {text.signed(row.effect.value, metric.unit)}"
-    sub = text.interval(row.shown, metric.unit) if row.shown.defined else ""
-    hint = f"{row.verdict.value}; adjusted p {text.p_text(row.p_adjusted)}"
+    value, sub, hint = text.signed(row.effect.value, metric.unit), "", "no interval, so no verdict"
+    if row.shown.defined or row.invalid:
+        value = f"{row.verdict.symbol} {value}"
+        sub = text.interval(row.shown, metric.unit) if row.shown.defined else ""
+        hint = f"{row.verdict.value}; adjusted p {text.p_text(row.p_adjusted)}"
     return Cell(
         *(value, sub, row.effect.value, tone_of(row), hint),
         low=row.shown.low,
