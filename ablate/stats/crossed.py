@@ -26,6 +26,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Arm:
         """Items over all strata."""
         return sum(scores.shape[1] for scores in self.strata.values())
 
-    @property
+    @cached_property
     def seed_scores(self) -> FloatArray:
         """The weighted score of each seed, shape (S,)."""
         parts = [self.weights[name] * rows.mean(axis=1) for name, rows in self.strata.items()]
@@ -74,6 +75,21 @@ class Arm:
     def score(self) -> float:
         """The weighted score over all seeds."""
         return float(self.seed_scores.mean())
+
+    # An arm stands in many contrasts of a large study, so what it brings to each is kept.
+
+    @cached_property
+    def item_scores(self) -> Mapping[str, FloatArray]:
+        """Per stratum the score of each item over all seeds, shape (n_h,)."""
+        return {name: rows.mean(axis=0) for name, rows in self.strata.items()}
+
+    @cached_property
+    def overlap(self) -> float:
+        """What the spreads over items and over seeds both hold; NaN below 2 seeds or 2 items."""
+        return sum(
+            self.weights[name] ** 2 * residual_mean_square(rows) / rows.size
+            for name, rows in self.strata.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -134,8 +150,7 @@ def residual_mean_square(rows: FloatArray) -> float:
 
 def score_components(arm: Arm) -> Components:
     """Return the components of one cell's score."""
-    averaged = {name: rows.mean(axis=0) for name, rows in arm.strata.items()}
-    return _components(averaged, [arm])
+    return _components(arm.item_scores, [arm])
 
 
 def difference_components(treatment: Arm, control: Arm) -> Components:
@@ -144,10 +159,8 @@ def difference_components(treatment: Arm, control: Arm) -> Components:
     Raises ValueError unless both hold the same strata, weights and numbers of items.
     """
     check_same_items(treatment, control)
-    averaged = {
-        name: rows.mean(axis=0) - control.strata[name].mean(axis=0)
-        for name, rows in treatment.strata.items()
-    }
+    theirs = control.item_scores
+    averaged = {name: ours - theirs[name] for name, ours in treatment.item_scores.items()}
     return _components(averaged, [treatment, control])
 
 
@@ -242,15 +255,8 @@ def _components(averaged: Mapping[str, FloatArray], arms: Sequence[Arm]) -> Comp
         (float(arm.seed_scores.var(ddof=1)) / arm.n_seeds, arm.n_seeds - 1) for arm in arms
     ]
     seed, seed_degrees = _satterthwaite(seed_parts)
-    overlap = sum(_overlap(arm) for arm in arms)
+    overlap = sum(arm.overlap for arm in arms)
     return Components(item, seed, overlap, item_degrees, seed_degrees)
-
-
-def _overlap(arm: Arm) -> float:
-    total = 0.0
-    for name, rows in arm.strata.items():
-        total += arm.weights[name] ** 2 * residual_mean_square(rows) / rows.size
-    return total
 
 
 def _satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
