@@ -89,6 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
         default="screen",
         help="what the files in figures/ are made for (default: screen)",
     )
+    made["report"].add_argument(
+        "--samples", action="store_true", help="write every output beside the page, by task"
+    )
     made["run"].add_argument(
         "--run-code", action="store_true", help="let benchmarks run programs that models write"
     )

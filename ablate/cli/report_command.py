@@ -12,6 +12,7 @@ from ablate.cli.output import duration, print_json
 from ablate.errors import SurroundingsError
 from ablate.plan.estimate import Estimator
 from ablate.plan.summary import summarize
+from ablate.reporting.browser.sidecar import write_samples
 from ablate.reporting.collect import study_record
 from ablate.reporting.figures.style import SCREEN
 from ablate.reporting.opened import reasons_of
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
             f"{store.root}: no finished job of study {opened.plan.study}; a report needs at least "
             f"one. Run it first: ablate run {args.study}"
         )
-    files = render(opened, store, args.reports, style=args.style)
+    files = render(opened, store, args.reports, style=args.style, samples=args.samples)
     _send_rest(store, opened.plan.study)
     if args.json:
         print_json({"report": str(files.html), "folder": str(files.html.parent)})
@@ -38,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def render(opened: OpenStudy, store: Store, reports: str, *, style: str = SCREEN) -> ReportFiles:
-    """Write the report of a study as the store has it now."""
+def render(
+    opened: OpenStudy, store: Store, reports: str, *, style: str = SCREEN, samples: bool = False
+) -> ReportFiles:
+    """Write the report of a study as the store has it now, with ``samples`` every output too."""
     record = study_record(
         opened.loaded,
         opened.plan,
@@ -47,7 +50,10 @@ def render(opened: OpenStudy, store: Store, reports: str, *, style: str = SCREEN
         reasons=reasons_of(store, opened.plan.study),
         plan_summary=_plan_lines(opened, store),
     )
-    return build_report(record, Path(reports) / opened.plan.study, style=style)
+    out = Path(reports) / opened.plan.study
+    if samples:
+        write_samples(record, out)
+    return build_report(record, out, style=style)
 
 
 def _plan_lines(opened: OpenStudy, store: Store) -> dict[str, object]:
