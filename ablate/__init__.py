@@ -28,6 +28,7 @@ _HOMES = {
     "effects_frame": "ablate.reporting.frames",
     "make_table": "ablate.reporting.frames",
     "make_figure": "ablate.reporting.frames",
+    "make_frames": "ablate.reporting.frames",
     "TABLES": "ablate.reporting.study_tables",
     "FIGURES": "ablate.reporting.study_figures",
 }

@@ -15,6 +15,7 @@ from ablate.reporting.records import StudyRecord
 from ablate.reporting.results import effects_of, results_frame
 from ablate.reporting.study_figures import FIGURES
 from ablate.reporting.study_figures import make_figure as _drawn
+from ablate.reporting.study_figures import make_frames as _frames
 from ablate.reporting.study_tables import Form, frame_of, makers_of, table_of
 from ablate.store.layout import Store
 
@@ -78,6 +79,10 @@ class StudyResults:
         """
         return _drawn(name, self.findings, style=style)
 
+    def frames(self) -> tuple[Drawing, ...]:
+        """Return the additive chart as slides, one more series a frame; empty without steps."""
+        return _frames(self.findings)
+
 
 Study = str | Path | StudyRecord | Findings | StudyResults
 """A study file, the name of a stored study, or what was made of one before."""
@@ -121,3 +126,8 @@ def make_figure(
 ) -> Drawing | None:
     """Return a figure of the report; see `StudyResults.figure`."""
     return open_study(study, store).figure(name, style)
+
+
+def make_frames(study: Study, *, store: Place = None) -> tuple[Drawing, ...]:
+    """Return a ladder's additive chart as slides; see `StudyResults.frames`."""
+    return open_study(study, store).frames()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ablate.reporting import text
 from ablate.reporting.effects import score_of
 from ablate.reporting.figures.bars import Bars, draw_bars
+from ablate.reporting.figures.cumulative import Climb, draw_cumulative
 from ablate.reporting.figures.reveal import Step, draw_frames
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.findings import Findings
@@ -115,9 +116,9 @@ def _bar_caption(found: Findings, cells: Sequence[str], other: str) -> str:
         whiskers += ", none where a source states none"
     return (
         f"Bars: mean score; {whiskers}. Below: paired difference to {other} with its 95 %"
-        " interval, which is what decides; overlapping whiskers above do not. Filled marks are"
-        f" decided, open ones are not. Grey band: differences below the margin. {text.DASH}: no"
-        " score."
+        " interval, which is what decides; overlapping whiskers above do not. Open marks: one"
+        " seed, so nothing is said about the recipe. Grey band: differences below the margin."
+        f" {text.DASH}: no score."
     )
 
 
@@ -145,3 +146,31 @@ def duel(found: Findings) -> Drawing | None:
     )
     caption = _bar_caption(found, [row.treatment for row in pairs], "DPO on the same data")
     return draw_bars(bars, "dpo-vs-ppo", title="DPO and PPO on the same data", caption=caption)
+
+
+def cumulative(found: Findings) -> Drawing | None:
+    """Return where each step stands on a promoted task and on the average, and what it added."""
+    rungs = found.study.rungs
+    known = found.evidence.metrics
+    first = [name for name in found.evidence.promoted if known[name].unit == "percent"][:1]
+    wanted = dict.fromkeys([*first, "average", found.study.primary])
+    metrics = [name for name in wanted if name in known and known[name].unit == "percent"][:2]
+    if sum(bool(found.evidence.finished(cell)) for cell in rungs) < 2 or not metrics:
+        return None
+    climbs = [_climb(found, rungs, metric) for metric in metrics]
+    caption = (
+        "Marks: mean score with its 95 % interval where one is known, open with one seed. Between"
+        " steps: paired difference to the step before with its 95 % interval and verdict;"
+        " * over items only. The axes do not start at 0."
+    )
+    early = any(found.study.preliminary(cell) for cell in rungs)
+    names = [f"{cell} *" if found.study.preliminary(cell) else cell for cell in rungs]
+    return draw_cumulative(names, climbs, "cumulative", not_final=early, caption=caption)
+
+
+def _climb(found: Findings, rungs: Sequence[str], metric: str) -> Climb:
+    steps = {
+        rungs.index(r.treatment): r for r in found.rows("step", metric) if r.treatment in rungs
+    }
+    scores = [valid_score(found, cell, metric) for cell in rungs]
+    return Climb(text.label(metric), scores, steps)

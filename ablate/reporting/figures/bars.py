@@ -190,13 +190,13 @@ def verdict_key(verdict: Verdict) -> Line2D:
     return key
 
 
-def decided(row: EffectRow) -> bool:
-    """Return whether a mark is filled: a recipe's interval led to a verdict."""
-    return row.effect.defined and row.verdict not in (Verdict.INCONCLUSIVE, Verdict.INVALID)
+def one_seed(row: EffectRow) -> bool:
+    """Return whether a mark is open: nothing was seen of the spread over training runs."""
+    return row.effect.n_seeds < 2 or (not row.effect.defined and not row.invalid)
 
 
 def step_mark(axes: Any, x: float, row: EffectRow, *, marker: str, reach: float) -> None:
-    """Draw one difference: open when nothing was decided or there is one seed, symbol above.
+    """Draw one difference, open where there is one seed, with its verdict's symbol above.
 
     What lies beyond ``reach`` ends there in an arrow; a value beyond it is told in digits.
     """
@@ -211,7 +211,7 @@ def step_mark(axes: Any, x: float, row: EffectRow, *, marker: str, reach: float)
     if abs(shown.value) > reach:
         words = f"{text.signed(shown.value)}\n{words}"
     else:
-        face = colour if decided(row) else "white"
+        face = "white" if one_seed(row) else colour
         axes.plot(x, shown.value, marker=marker, markersize=4.5, color=colour, markerfacecolor=face)
     ends = (shown.low, shown.high) if shown.defined else (shown.value,)
     for end, arrow in ((min(ends), "v"), (max(ends), "^")):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ablate.reporting import study_figures
 from ablate.reporting.evaluation_figures import epochs
 from ablate.reporting.findings import Findings
 from ablate.reporting.section import Section, given
+from ablate.reporting.training_figures import offline_curves, online_curves
 
 
 def training(found: Findings) -> Section:
     """Return the step metrics of online and offline algorithms."""
-    drawn = given(study_figures.online_curves(found), study_figures.offline_curves(found))
+    drawn = given(online_curves(found), offline_curves(found))
     return Section("training", "Training", (), drawn)
 
 
