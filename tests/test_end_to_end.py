@@ -130,7 +130,7 @@ def test_the_notebook_runs_on_the_same_results(folder, monkeypatch):
     monkeypatch.setenv("ABLATE_STORE", str(folder / ".ablate"))
     notebook = nbformat.read(ROOT / "notebooks" / "results.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    assert "4 cells, 4 runs, 15 jobs" in str(notebook.cells[1].outputs)
+    assert "4 of 4 runs complete, 4 cells" in str(notebook.cells[1].outputs)
 
 
 def test_adding_a_level_runs_only_its_own_jobs(folder):

@@ -20,6 +20,7 @@ TRAINED = ("sft", "reward_model", "policy")
 COLUMNS = (
     *("study", "cell", "seed", "run_id", "stage", "metric", "level", "value", "n_items"),
     *("direction", "unit", "status", "fingerprint", "missing_reason"),
+    *("source", "standard_error"),
 )
 
 EFFECT_COLUMNS = [
@@ -36,7 +37,9 @@ def results_frame(evidence: Evidence) -> pd.DataFrame:
     Levels of factors have columns of their own after ``cell``, named as in the study (with
     ``factor_`` before a name that is a column already). ``level`` is ``task``, ``category``,
     ``average`` or ``diagnostic``, ``last_step`` for the end of a training curve, or ``cost``.
-    Undefined values are NaN. ``invalid_reason`` is a column where any evaluation gives one.
+    Undefined values are NaN. ``source`` says where published numbers are from, and
+    ``standard_error`` is what the study states of them. ``invalid_reason`` is a column where any
+    evaluation gives one.
     """
     factors = {name: _column(name) for name in evidence.study.factors}
     order = ["study", "cell", *factors.values(), *COLUMNS[2:]]
@@ -68,6 +71,7 @@ def _rows(evidence: Evidence, run: RunRecord) -> Iterator[dict[str, Any]]:
     earlier = [role for role in run.artifacts if role.startswith(OF_EPOCHS)]
     for stage in (*EVALUATIONS, *earlier):
         mark = {**common, "stage": stage, "fingerprint": run.fingerprints.get(stage, "")}
+        mark["source"] = evidence.file(run, stage).source
         if reasons := evidence.file(run, stage).invalid:
             mark["invalid_reason"] = "; ".join(reasons)
         for row in evidence.scores(run, stage).values():
