@@ -16,11 +16,12 @@ from ablate.reporting.contrasts import baseline_cell
 from ablate.reporting.effects import score_of
 from ablate.reporting.findings import Findings
 from ablate.reporting.flags import legend_of
-from ablate.reporting.marks import OF_BOLD, badge, best_of, delta_below, notes_on_rows
+from ablate.reporting.marks import OF_BOLD, badge, best_of, delta_below, notes_on_rows, shade_note
 from ablate.reporting.tables import Cell, RowGroup, Table
 
 DATASET, ALGORITHM = "dataset", "algorithm"
 LENGTH = "length_tokens"
+_SHADED = "Shaded: better (▲, blue) or worse (▼, orange) than the baseline after correction."
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,19 @@ def dataset_table(found: Findings, *, by_average: bool = False) -> Table | None:
     if LENGTH in found.evidence.metrics:
         titles.append("mean length (tokens)")
         columns.append([_length(found, cell) for cell in cells])
-    shown = (field.text for column in scored for field in column)
+    fields = [field for column in scored for field in column]
     return Table(
         "datasets",
         "One row a data set, everything else equal. Below each score its difference to"
         f" {baseline_cell(found.study) or 'the baseline'} in points.",
         tuple(titles),
         tuple(zip(*columns, strict=True)),
-        (*_notes(found, cells, titles), *legend_of(shown)),
+        (
+            OF_BOLD.format("the best of its column") + shade_note(fields, _SHADED),
+            "Grey: a score whose difference is not decided.",
+            *_notes(found, cells, titles),
+            *legend_of(field.text for field in fields),
+        ),
         groups=tuple(RowGroup(g.title, len(g.cells)) for g in groups),
     )
 
@@ -151,11 +157,6 @@ def _length(found: Findings, cell: str) -> Cell:
 
 
 def _notes(found: Findings, cells: Sequence[str], titles: Sequence[str]) -> Iterator[str]:
-    yield (
-        f"{OF_BOLD.format('the best of its column')} Shaded: better (▲, blue) or worse (▼, orange)"
-        " than the baseline after correction; every other score is grey, because its difference is"
-        " not decided."
-    )
     if "contamination (%)" in titles:
         yield "Contamination: documents of the suite that the data hold, whole or in 8-grams."
     yield from notes_on_rows(found, "baseline", cells)

@@ -16,8 +16,9 @@ from ablate.stats.estimate import Estimate, wilson
 
 CHANCE, BAND = "†", "‡"
 LEGEND = {
-    CHANCE: "† Not above chance: the score's 95 % interval does not lie above that of a policy that"
-    " knows nothing. Differences between such scores are differences of noise.",
+    CHANCE: "† Not shown above chance: the score's 95 % interval does not lie above the score of a"
+    " policy that knows nothing. With two or three seeds intervals are wide, so a good score may"
+    " carry the mark: more seeds tell.",
     BAND: "‡ Outside the task's target band, on either side: too little is a finding too.",
 }
 
@@ -42,10 +43,21 @@ def _flags(evidence: Evidence, metric: MetricRow, score: Estimate) -> Iterator[F
         without = evidence.left_out if metric.metric == WITHOUT else frozenset()
         chance = chance_of(metric, evidence.tasks, without=without)
         if at_chance(score, chance, items=metric.n_items, lower=metric.direction == "lower"):
-            yield Flag(CHANCE, f"not above chance ({text.plain(chance)} %)")
+            yield Flag(CHANCE, _chance_text(score, chance, lower=metric.direction == "lower"))
     task = evidence.tasks.get(metric.metric) if metric.level == "task" else None
     if task is not None and (said := band_text(score.value, task)):
         yield Flag(BAND, said)
+
+
+def _chance_text(score: Estimate, chance: float, *, lower: bool) -> str:
+    """Say that a score is at chance, or that it seems better but its seeds cannot show it."""
+    level = f"chance ({text.plain(chance)} %)"
+    side = "below" if lower else "above"
+    better = score.value < chance if lower else score.value > chance
+    if not better:
+        return f"not {side} {level}"
+    seeds = f"{score.n_seeds} seed" + ("" if score.n_seeds == 1 else "s")
+    return f"not shown {side} {level} with {seeds}"
 
 
 def at_chance(score: Estimate, chance: float, *, items: int, lower: bool = False) -> bool:

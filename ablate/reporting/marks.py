@@ -66,18 +66,27 @@ def badge(found: Findings, cell: str) -> str:
     return "; ".join(said)
 
 
+def claim_note(found: Findings, kind: str) -> str:
+    """Say which numbers of a comparison were declared before the results."""
+    family = next((family for family in found.families if family.name == kind), None)
+    if family is None or not family.declared:
+        return "Exploratory: the study did not declare this comparison before its results."
+    primary = text.label(found.study.primary)
+    return f"Declared before the results: {primary}. Every other column is exploratory."
+
+
 def notes_on_rows(found: Findings, kind: str, cells: Iterable[str]) -> Iterator[str]:
     """Yield what a reader must know of a table's comparison and of its rows."""
-    family = next((family for family in found.families if family.name == kind), None)
-    primary = text.label(found.study.primary)
-    if family is None or not family.declared:
-        yield "Exploratory: the study did not declare this comparison before its results."
-    else:
-        yield f"Declared before the results: {primary}. Every other column is exploratory."
+    yield claim_note(found, kind)
     shown = list(dict.fromkeys(cells))
     yield from sources_of(found, shown)
     if any(found.study.preliminary(cell) for cell in shown):
         yield "* Preliminary: these numbers are not final."
+
+
+def shade_note(fields: Iterable[Cell], said: str) -> str:
+    """Return the sentence on shades where any field has one; else empty."""
+    return f" {said}" if any(cell.tone in ("better", "worse") for cell in fields) else ""
 
 
 def sources_of(found: Findings, cells: Iterable[str]) -> Iterator[str]:

@@ -16,12 +16,17 @@ from ablate.reporting.marks import (
     badge,
     best_of,
     notes_on_rows,
+    shade_note,
     shaded_score,
 )
 from ablate.reporting.over_pairs import OverPairs, over_pairs
 from ablate.reporting.tables import Cell, RowGroup, Table, tone_of, tone_of_verdict
 
 ALGORITHM = "algorithm"
+_SHADED = (
+    "Shaded: a score that is better (blue) or worse (orange) than the baseline after correction,"
+    " and a Δ that is not 0."
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,12 @@ def pair_table(found: Findings, sides: Sides) -> Table | None:
         " 95 % interval; beside a score the half width of its own.",
         ("arm", *(text.heading(metric) for metric in metrics)),
         tuple(rows),
-        (*_notes(found, sides, over), *legend_of(f.text for row in rows for f in row[1:])),
+        (
+            OF_BOLD.format("the better of its pair")
+            + shade_note((field for row in rows for field in row), _SHADED),
+            *_notes(found, sides, over),
+            *legend_of(field.text for row in rows for field in row[1:]),
+        ),
         groups=tuple(RowGroup(title, len(block)) for title, block in blocks),
         sortable=False,
     )
@@ -194,10 +204,6 @@ def _p(value: float) -> Cell:
 
 
 def _notes(found: Findings, sides: Sides, over: Sequence[OverPairs]) -> Iterator[str]:
-    yield (
-        f"{OF_BOLD.format('the better of its pair')} Shaded: a score that is better (blue) or worse"
-        " (orange) than the baseline after correction, and a Δ that is not 0."
-    )
     cells = [cell for row in found.rows(sides.kind) for cell in (row.control, row.treatment)]
     yield from notes_on_rows(found, sides.kind, cells)
     if max(one.groups for one in over) > 1:

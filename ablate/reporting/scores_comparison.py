@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from ablate.reporting import text
@@ -13,6 +12,7 @@ from ablate.reporting.contrasts import baseline_cell
 from ablate.reporting.effects import score_of
 from ablate.reporting.findings import Findings
 from ablate.reporting.flags import legend_of
+from ablate.reporting.marks import best_of, claim_note, sources_of
 from ablate.reporting.records import listed
 from ablate.reporting.tables import Cell, Table, invalid_text, marked, tone_of
 
@@ -29,11 +29,10 @@ def comparison(found: Findings) -> Table:
     rows = [[_head(found, cell)] for cell in found.study.cells]
     for metric in metrics:
         fields = [_score(found, cell, metric) for cell in found.study.cells]
-        for row, field in zip(rows, _best_bold(fields, metric), strict=True):
+        for row, field in zip(rows, best_of(fields, metric), strict=True):
             row.append(field)
     for row, cell in zip(rows, found.study.cells, strict=True):
-        seeds = len(evidence.finished(cell))
-        row.append(Cell(str(seeds), sort=float(seeds)))
+        row.append(_count(found, cell))
     titles = tuple(text.heading(metric) for metric in metrics)
     first = baseline_cell(found.study)
     order = sorted(range(len(rows)), key=lambda i: found.study.cells[i] != first)
@@ -45,6 +44,13 @@ def comparison(found: Findings) -> Table:
         tuple(tuple(rows[index]) for index in order),
         (*_notes(found, first), *legend_of(field.text for row in rows for field in row[1:])),
     )
+
+
+def _count(found: Findings, cell: str) -> Cell:
+    if found.evidence.source(cell):
+        return Cell(text.DASH, tone="muted", hint="a published row has no seeds that are known")
+    seeds = len(found.evidence.finished(cell))
+    return Cell(str(seeds), sort=float(seeds))
 
 
 def _columns(found: Findings) -> tuple[str, ...]:
@@ -62,6 +68,8 @@ def _notes(found: Findings, baseline: str | None) -> tuple[str, ...]:
         "Shaded: better (blue) or worse (orange) than the baseline after correction; everything"
         f" else is not decided. Bold: {best}, which is not a claim.",
     ]
+    if found.rows("baseline"):
+        notes.append(claim_note(found, "baseline"))
     average = found.evidence.metric("average")
     if average is not None and found.evidence.categories:
         count = len(found.evidence.categories)
@@ -70,6 +78,7 @@ def _notes(found: Findings, baseline: str | None) -> tuple[str, ...]:
         names = listed([text.label(name) for name in found.evidence.promoted])
         notes.append(f"{names}: tasks that are shown beside the categories, not counted twice.")
     notes += _left_out(found)
+    notes += sources_of(found, found.study.cells)
     if baseline is None:
         notes.append("Differences pair each cell with the cell that has the baseline's levels.")
     if any(found.evidence.invalid(cell) for cell in found.study.cells):
@@ -98,10 +107,11 @@ def _head(found: Findings, cell: str) -> Cell:
     notes += [f"seed {run.seed}: {run.missing}" for run in missing]
     if reasons := invalid_text(found, cell):
         notes.append(f"invalid, {reasons}")
-    if len(found.evidence.finished(cell)) == 1:
+    if len(found.evidence.finished(cell)) == 1 and not found.evidence.source(cell):
         notes.append("1 seed")
     star = " *" if found.study.preliminary(cell) else ""
-    return Cell(cell + star, sub="; ".join(filter(None, notes)))
+    published = "published" if found.evidence.source(cell) else ""
+    return Cell(cell + star, sub="; ".join(filter(None, (published, *notes))))
 
 
 def _score(found: Findings, cell: str, metric: MetricRow) -> Cell:
@@ -116,7 +126,9 @@ def _score(found: Findings, cell: str, metric: MetricRow) -> Cell:
         return marked(plain, estimate, found=found, cell=cell, metric=metric)
     hint = f"{row.verdict.value}; adjusted p {text.p_text(row.p_adjusted)}"
     sub = f"{text.signed(row.effect.value, metric.unit)}\n{text.interval(row.shown, metric.unit)}"
-    if metric.direction == "none":
+    if not row.shown.defined and not row.invalid:
+        sub, hint = text.signed(row.effect.value, metric.unit), "no interval, so no verdict"
+    elif metric.direction == "none":
         hint = ""
     else:
         sub = f"{row.verdict.symbol} {sub}"
@@ -135,11 +147,3 @@ def _why_missing(found: Findings, cell: str, metric: MetricRow) -> str:
     if found.evidence.source(cell):
         return "not stated by the source"
     return "undefined: see the run's scores"
-
-
-def _best_bold(fields: Sequence[Cell], metric: MetricRow) -> list[Cell]:
-    values = [field.sort for field in fields if field.sort is not None]
-    if metric.direction == "none" or len(values) < 2:
-        return list(fields)
-    best = max(values) if metric.direction == "higher" else min(values)
-    return [replace(field, strong=field.sort == best) for field in fields]

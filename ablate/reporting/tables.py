@@ -13,6 +13,7 @@ from ablate.reporting.costs import UNITS
 from ablate.reporting.effects import EffectRow, score_of
 from ablate.reporting.findings import Findings
 from ablate.reporting.flags import flags_of
+from ablate.reporting.records import listed
 from ablate.stats.estimate import Estimate
 from ablate.stats.verdicts import Verdict
 
@@ -200,6 +201,14 @@ def marked(field: Cell, score: Estimate, *, found: Findings, cell: str, metric: 
 
 
 def invalid_text(found: Findings, cell: str) -> str:
-    """Say why a cell's scores cannot be trusted; empty where they can."""
-    said = found.evidence.invalid(cell)
-    return "; ".join(f"seed {seed}: {', '.join(reasons)}" for seed, reasons in said.items())
+    """Say why a cell's scores cannot be trusted, seeds of one reason together; else empty."""
+    seeds: dict[tuple[str, ...], list[int]] = {}
+    for seed, reasons in found.evidence.invalid(cell).items():
+        seeds.setdefault(reasons, []).append(seed)
+    return "; ".join(f"{_seeds(which)}: {', '.join(why)}" for why, which in seeds.items())
+
+
+def _seeds(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"seed {numbers[0]}"
+    return f"seeds {listed([str(number) for number in numbers])}"

@@ -12,11 +12,12 @@ from ablate.reporting.dataset_table import dataset_table
 from ablate.reporting.findings import analyse
 from ablate.reporting.latex import latex_table
 from ablate.reporting.records import StudyRecord
-from ablate.reporting.tables import Cell, Table
+from ablate.reporting.tables import Cell, Table, invalid_text
 
 from . import builders
 from .builders import Fake, Size
 from .published_builders import published_run, published_study
+from .suite_builders import Cellular, suite_study
 
 # Rows of Table 1 of Ivison et al. 2024 (arXiv:2406.09279): pairs, then factuality, reasoning,
 # coding, truthfulness, safety, instruction following.
@@ -125,3 +126,10 @@ def test_own_cells_are_shaded_exactly_where_the_verdict_decides(tmp_path: Path) 
 
 def test_several_algorithms_without_groups_have_no_such_table(grid_study: StudyRecord) -> None:
     assert dataset_table(analyse(grid_study)) is None
+
+
+def test_seeds_of_one_reason_are_named_together(tmp_path: Path) -> None:
+    cells = {"SFT": Cellular(), "broken": Cellular(invalid=["no reply ended"], seeds=(0, 1, 2))}
+    found = analyse(suite_study(tmp_path, cells, items=5))
+    assert invalid_text(found, "broken") == "seeds 0, 1 and 2: no reply ended"
+    assert invalid_text(found, "SFT") == ""

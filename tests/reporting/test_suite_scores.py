@@ -12,7 +12,7 @@ from ablate.reporting.artifacts import MetricRow
 from ablate.reporting.contaminated import WITHOUT
 from ablate.reporting.evidence import Evidence
 from ablate.reporting.findings import analyse
-from ablate.reporting.flags import at_chance, band_text
+from ablate.reporting.flags import at_chance, band_text, flags_of
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.scores_comparison import comparison
 from ablate.reporting.scores_diagnostics import diagnostics_table
@@ -184,6 +184,22 @@ def test_where_chance_is_nothing_only_nothing_is_at_chance() -> None:
     assert at_chance(Estimate(0, UNKNOWN, UNKNOWN), 0, items=10)
     assert not at_chance(Estimate(1, -1, 3), 0, items=10)
     assert not at_chance(Estimate(UNKNOWN, UNKNOWN, UNKNOWN), 0, items=10)
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (Estimate(20, 10, 30, n_seeds=3), "not above chance (25.0 %)"),
+        (Estimate(60, 5, 115, n_seeds=2), "not shown above chance (25.0 %) with 2 seeds"),
+        (Estimate(60, 24, 96, n_seeds=1), "not shown above chance (25.0 %) with 1 seed"),
+    ],
+)
+def test_a_good_score_that_few_seeds_cannot_show_is_not_called_chance(
+    study: StudyRecord, score: Estimate, said: str
+) -> None:
+    evidence = Evidence(study)
+    (flag,) = flags_of(evidence, evidence.metrics["mmlu"], score)
+    assert flag.said == said
 
 
 @pytest.mark.parametrize(
