@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ablate.reporting.arms import same_items
 from ablate.reporting.artifacts import Items, Stratum
 from ablate.reporting.contrasts import Contrast
 from ablate.reporting.evidence import Evidence
@@ -93,22 +94,46 @@ def _different_items(
     evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
 ) -> Iterator[str]:
     left, right = tables_of(evidence, contrast, metric)
-    if left and right and _keys(left) != _keys(right):
-        yield "the two sides were scored on different items"
+    if not left or not right or same_items(left, right):
+        return
+    one, other = ({(n, key) for n, t in table.items() for key in t.keys} for table in (left, right))
+    yield (
+        f"the two sides were scored on different items: {len(one):,} and {len(other):,}, of which"
+        f" {len(one & other):,} are the same"
+    )
 
 
 def _different_prompts(
     evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
 ) -> Iterator[str]:
     left, right = tables_of(evidence, contrast, metric)
-    if not left or not right or _keys(left) != _keys(right):
+    if not left or not right or not same_items(left, right):
         return
-    if any(items.prompts != right[name].prompts for name, items in left.items()):
-        yield "the two sides were asked with different prompts"
+    pairs = [(items.prompts, right[name].prompts) for name, items in left.items()]
+    if any(one is not other and one != other for one, other in pairs):
+        asked = [a == b for one, other in pairs for a, b in zip(one, other, strict=True)]
+        yield (
+            "the two sides were asked with different prompts: equal for"
+            f" {sum(asked):,} of {len(asked):,} items"
+        )
 
 
-def _keys(table: ItemsByStratum) -> dict[Stratum, tuple[str, ...]]:
-    return {name: items.keys for name, items in table.items()}
+def _outputs(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
+    """Means over more samples of an item are quieter: no bias, but not the same measurement."""
+    left, right = tables_of(evidence, contrast, metric)
+    differing = [
+        f"{'/'.join(filter(None, name))}: {_span(items.outputs)} and {_span(right[name].outputs)}"
+        for name, items in left.items()
+        if name in right and items.outputs != right[name].outputs
+    ]
+    if differing:
+        yield f"outputs of an item differ ({'; '.join(differing)})"
+
+
+def _span(outputs: tuple[int, int]) -> str:
+    return str(outputs[0]) if outputs[0] == outputs[1] else f"{outputs[0]} to {outputs[1]}"
 
 
 def _alike(
@@ -116,7 +141,7 @@ def _alike(
 ) -> Iterator[str]:
     """Two checkpoints that score alike on every item may be one that was evaluated twice."""
     left, right = tables_of(evidence, contrast, metric)
-    if not left or _keys(left) != _keys(right):
+    if not left or not same_items(left, right):
         return
     one, other = (np.concatenate([table[name].values for name in left]) for table in (left, right))
     spread = len(np.unique(one)) > 1
@@ -128,16 +153,7 @@ def tables_of(
     evidence: Evidence, contrast: Contrast, metric: str
 ) -> tuple[ItemsByStratum, ItemsByStratum]:
     """Return the items behind a metric on either side, of the first finished run of each."""
-    return (
-        _table(evidence, contrast.treatment, metric),
-        _table(evidence, contrast.control, metric),
-    )
-
-
-def _table(evidence: Evidence, cell: str, metric: str) -> ItemsByStratum:
-    for run in evidence.finished(cell):
-        return evidence.strata(run, metric)
-    return {}
+    return evidence.table(contrast.treatment, metric), evidence.table(contrast.control, metric)
 
 
 def _backends(
@@ -225,6 +241,7 @@ TRIPWIRES: tuple[Tripwire, ...] = (
     Tripwire("undefined scores", _undefined, invalidates=True),
     Tripwire("different items", _different_items, invalidates=True, needs="items"),
     Tripwire("different prompts", _different_prompts, invalidates=True, needs="items"),
+    Tripwire("outputs of an item", _outputs, needs="items"),
     Tripwire("different training backends", _backends),
     Tripwire(
         "outputs that ended",

@@ -51,6 +51,7 @@ class Evidence:
         self._items: dict[Path, ItemTable] = {}
         self._arms: dict[tuple[str, str, tuple[int, ...]], Arm | None] = {}
         self._values: dict[tuple[str, str, str], dict[int, float]] = {}
+        self._first_tables: dict[tuple[str, str], Mapping[Stratum, Items]] = {}
         self._curves: dict[Path, Curve | None] = {}
         self._backends: dict[str, Mapping[str, frozenset[str]]] = {}
 
@@ -111,6 +112,33 @@ class Evidence:
             for name, task in self.tasks_of(run).items():
                 found.setdefault(name, task)
         return found
+
+    @cached_property
+    def undeclared(self) -> tuple[str, ...]:
+        """What is not as the suite declares it: fields that no sample of a task has.
+
+        Its items then count as independent and as one subset, which a reader has to know.
+        """
+        known: dict[str, frozenset[str]] = {}
+        for run in self.study.runs:
+            for name, fields in self.items(run).fields.items():
+                known[name] = known.get(name, frozenset()) | fields
+        said = []
+        for name, task in self.tasks.items():
+            found = known.get(name)
+            if found is None:
+                continue
+            if task.cluster != "doc_id" and "cluster" not in found:
+                said.append(
+                    f"{name}: no sample has the cluster {task.cluster!r} that the suite declares;"
+                    " items count as independent."
+                )
+            if task.strata and SUBSET not in found:
+                said.append(
+                    f"{name}: no sample has the strata {task.strata!r} that the suite declares;"
+                    " items count as one subset."
+                )
+        return tuple(said)
 
     @cached_property
     def seen(self) -> tuple[Seen, ...]:
@@ -273,12 +301,17 @@ class Evidence:
             self._arms[key] = arm_of(tables, known) if len(known) == len(rows) else None
         return self._arms[key]
 
+    def table(self, cell: str, metric: str) -> Mapping[Stratum, Items]:
+        """Return the item scores behind a metric of a cell's first finished run."""
+        key = (cell, metric)
+        if key not in self._first_tables:
+            first = next(iter(self.finished(cell)), None)
+            self._first_tables[key] = self.strata(first, metric) if first is not None else {}
+        return self._first_tables[key]
+
     def keys(self, cell: str, metric: str) -> frozenset[tuple[Stratum, tuple[str, ...]]]:
         """Return the item keys by stratum of a cell's first finished run."""
-        for run in self.finished(cell):
-            table = self.strata(run, metric)
-            return frozenset((name, items.keys) for name, items in table.items())
-        return frozenset()
+        return frozenset((name, t.keys) for name, t in self.table(cell, metric).items())
 
     def strata(self, run: RunRecord, metric: str) -> dict[Stratum, Items]:
         """Return the item scores behind a run's metric, in its unit; empty where it has none."""

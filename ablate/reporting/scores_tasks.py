@@ -46,7 +46,11 @@ def _scores(found: Findings, names: tuple[str, ...]) -> Table:
         " its 95 % interval.",
         ("task", "items", "chance", *cells),
         tuple(rows),
-        (*notes, *legend_of(field.text for row in rows for field in row[3:])),
+        (
+            *notes,
+            *found.evidence.undeclared,
+            *legend_of(field.text for row in rows for field in row[3:]),
+        ),
     )
 
 

@@ -203,8 +203,9 @@ def test_an_undefined_score_makes_the_effect_invalid_and_stays_nan(tmp_path: Pat
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("doc_hash", "other", "the two sides were scored on different items"),
-        ("prompt_hash", "other", "the two sides were asked with different prompts"),
+        # One of the 20 documents of each of the 6 categories.
+        ("doc_hash", "other", "scored on different items: 120 and 120, of which 114 are the same"),
+        ("prompt_hash", "other", "asked with different prompts: equal for 114 of 120 items"),
     ],
 )
 def test_items_that_do_not_pair_make_the_effect_invalid(
@@ -220,7 +221,7 @@ def test_items_that_do_not_pair_make_the_effect_invalid(
                 line[field] = value
         (folder / "samples.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     row = next(r for r in analyse(study).rows("baseline") if r.treatment == "ppo ai-fine")
-    assert row.invalid == (expected,)
+    assert row.invalid == (f"the two sides were {expected}",)
 
 
 def test_scores_that_their_items_do_not_explain_fall_back_to_seeds(tmp_path: Path) -> None:
