@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ablate.stats.crossed import Arm, difference_components
+from ablate.stats.crossed import Arm, Components, difference_components
 from ablate.stats.estimate import ROUNDING, Claim, Estimate, from_error
 
 
@@ -32,22 +32,41 @@ def pooled_seed_sd(groups: Iterable[Sequence[float]]) -> tuple[float, float]:
     return (math.sqrt(squares / degrees), degrees) if degrees else (math.nan, 0.0)
 
 
+def pooled_overlap(arms: Iterable[Arm]) -> float:
+    """Return the share of a squared seed SD that is the luck of single items; 0 without any.
+
+    What one checkpoint happens to answer moves its score too, so that the spread over seeds of
+    `pooled_seed_sd` holds it, and the spread over items holds it again. Takes the item scores of
+    the same cells, weighted alike.
+    """
+    known = [(arm.n_seeds - 1, arm.overlap * arm.n_seeds) for arm in arms if arm.n_seeds > 1]
+    defined = [(degrees, overlap) for degrees, overlap in known if not math.isnan(overlap)]
+    total = sum(degrees for degrees, _ in defined)
+    return sum(degrees * overlap for degrees, overlap in defined) / total if total else 0.0
+
+
 def borrowed_difference(
-    treatment: Arm, control: Arm, *, seed_sd: float, degrees: float, level: float = 0.95
+    treatment: Arm,
+    control: Arm,
+    *,
+    seed_sd: float,
+    degrees: float,
+    overlap: float = 0.0,
+    level: float = 0.95,
 ) -> Estimate:
     """Return ``treatment - control`` as a claim about recipes, with a seed SD from elsewhere.
 
-    SE^2 = V_item + seed_sd^2 (1 / S_A + 1 / S_B), degrees by Satterthwaite. ``seed_sd`` is that of
-    the weighted score; ``degrees`` those behind it, infinite for an SD that is declared. Supposes
-    that the two recipes spread like the cells the SD is from. No interval where it is NaN.
+    The crossed interval with V_seed = seed_sd^2 (1 / S_A + 1 / S_B) and V_both likewise from
+    ``overlap``. ``seed_sd`` is that of the weighted score; ``degrees`` those behind it, infinite
+    for an SD that is declared. Supposes that the two recipes spread like the cells the SD is from.
+    No interval where it is NaN.
     """
-    parts = difference_components(treatment, control)
-    seed = seed_sd**2 * (1 / treatment.n_seeds + 1 / control.n_seeds)
-    square = parts.item + seed
-    error, freedom = math.nan, math.nan
-    if square > 0 and degrees > 0:
-        spread = parts.item**2 / parts.item_degrees + seed**2 / degrees
-        error, freedom = math.sqrt(square), square**2 / spread if spread > 0 else math.inf
+    items = difference_components(treatment, control)
+    inverse = 1 / treatment.n_seeds + 1 / control.n_seeds
+    parts = Components(
+        *(items.item, seed_sd**2 * inverse, overlap * inverse),
+        *(items.item_degrees, degrees if degrees > 0 else math.nan),
+    )
     sizes = (treatment.n_items, min(treatment.n_seeds, control.n_seeds))
-    value = treatment.score - control.score
-    return from_error(value, error, degrees=freedom, sizes=sizes, claim=Claim.RECIPE, level=level)
+    value, error, claim = treatment.score - control.score, parts.error, Claim.RECIPE
+    return from_error(value, error, degrees=parts.degrees, sizes=sizes, claim=claim, level=level)

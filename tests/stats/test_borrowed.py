@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ablate.stats.borrowed import borrowed_difference, pooled_seed_sd
+from ablate.stats.borrowed import borrowed_difference, pooled_overlap, pooled_seed_sd
 from ablate.stats.crossed import Arm, item_difference
 from ablate.stats.estimate import Claim
 
@@ -53,3 +53,22 @@ def test_a_declared_sd_costs_no_degrees_and_a_missing_one_gives_no_interval() ->
 def test_more_seeds_a_side_share_the_borrowed_spread() -> None:
     three = borrowed_difference(*arms(3), seed_sd=10.0, degrees=math.inf)
     assert three.standard_error == pytest.approx(10 * math.sqrt(2 / 3), rel=1e-3)
+
+
+def test_what_items_add_to_the_spread_over_seeds_counts_once() -> None:
+    """Seeds without an effect of their own: with the overlap the interval is that over items."""
+    rng = np.random.default_rng(1)
+    cells = [Arm({"all": rng.normal(size=(5, 400))}, {"all": 1.0}) for _ in range(40)]
+    sd, degrees = pooled_seed_sd([list(cell.seed_scores) for cell in cells])
+    overlap = pooled_overlap(cells)
+    # Nothing but noise of SD 1 on 400 items: both are 1 / 400.
+    assert sd**2 == pytest.approx(1 / 400, rel=0.25) and overlap == pytest.approx(1 / 400, rel=0.02)
+    pair = [Arm({"all": rng.normal(size=(1, 400))}, {"all": 1.0}) for _ in range(2)]
+    plain = borrowed_difference(pair[0], pair[1], seed_sd=sd, degrees=degrees)
+    once = borrowed_difference(pair[0], pair[1], seed_sd=sd, degrees=degrees, overlap=overlap)
+    assert plain.standard_error == pytest.approx(math.sqrt(4 / 400), rel=0.1)
+    assert once.standard_error == pytest.approx(math.sqrt(2 / 400), rel=0.1)
+
+
+def test_cells_with_one_seed_know_nothing_of_the_overlap() -> None:
+    assert pooled_overlap(arms(1)) == 0.0
