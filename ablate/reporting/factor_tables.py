@@ -123,16 +123,19 @@ def _estimate(estimate: Estimate, unit: str, *, signed: bool) -> Cell:
 
 def _errors(analyses: Sequence[Analysed]) -> tuple[str, ...]:
     """Say what differences are measured against, and what is not in an analysis."""
+    errors = dict.fromkeys(one.result.error_name for one in analyses)
     notes = []
     for one in analyses:
         lead = f"{one.grid.title}: " if len(analyses) > 1 else ""
-        notes.append(f"{lead}error term: {one.result.error_name}.")
+        if len(errors) > 1:
+            notes.append(f"{lead}error term: {one.result.error_name}.")
         notes += [f"{lead}{said}" for said in one.left_out]
         notes += [
             f"{lead}{name} follows from {other} and is no factor of its own."
             for name, other in one.grid.follows.items()
         ]
-    return tuple(dict.fromkeys(notes))
+    common = [f"Error term: {next(iter(errors))}."] if len(errors) == 1 else []
+    return tuple(dict.fromkeys([*common, *notes]))
 
 
 def metric_table(found: Findings) -> Table | None:

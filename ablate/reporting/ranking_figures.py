@@ -21,6 +21,8 @@ from ablate.stats.friedman import FEWEST_BENCHMARKS, cliques
 MOST_NAMED = 20
 """Cells that fit on a diagram of average ranks."""
 MOST_LINES = 10
+FEW_SEEDS = 6
+"""Below this many a t quantile is a quarter wider than the normal one, and more."""
 
 
 def ranks(found: Findings) -> Drawing | None:
@@ -41,8 +43,14 @@ def ranks(found: Findings) -> Drawing | None:
         f" darker for more; {marks}. ●: cannot be told from the cell with the best score (all pairs"
         f" adjusted, α = {ranking.alpha:g})."
     )
-    if any(arm.n_seeds < 2 for arm in ranking.arms):
+    seeds = min(arm.n_seeds for arm in ranking.arms)
+    if seeds < 2:
         caption += " Cells with one seed: items alone are redrawn, so their ranks look too sure."
+    elif seeds < FEW_SEEDS:
+        caption += (
+            f" Redraws take the spread over {seeds} seeds as known, so ranks look surer than the"
+            " tests behind ●, which do not."
+        )
     return draw_ranks(rows, "ranks", title=f"Ranks on {metric}", caption=caption)
 
 

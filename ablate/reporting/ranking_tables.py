@@ -126,7 +126,7 @@ def pair_matrix(found: Findings) -> Table | None:
     over = benchmarks_of(found, [ranking.cells[place] for place in shown])
     rows = [
         (
-            Cell(ranking.cells[one]),
+            Cell(f"{one + 1}. {ranking.cells[one]}"),
             *(
                 _pair(ranking, one, other, p_value=adjusted.get((one, other)), over=over,
                       unit=metric.unit)
@@ -143,7 +143,7 @@ def pair_matrix(found: Findings) -> Table | None:
         f"Row minus column on {text.label(metric.metric)}{counts}, adjusted over all"
         f" {every * (every - 1) // 2} pairs by the smallest p of joint draws. Exploratory."
         f" *: p below {ranking.alpha:g}.{among}",
-        ("row − column", *(ranking.cells[place] for place in shown)),
+        ("row − column", *(f"− {place + 1}" for place in shown)),
         tuple(rows),
         sortable=False,
     )

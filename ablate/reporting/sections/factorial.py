@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from ablate.reporting import text
 from ablate.reporting.factor_figures import interactions, main_effects
 from ablate.reporting.factor_tables import level_table, metric_table, term_table, variance_table
-from ablate.reporting.factorial import Analysed, main_analysis
+from ablate.reporting.factorial import Analysed, factor_analyses
 from ablate.reporting.findings import Findings
 from ablate.reporting.section import Section, given
 from ablate.stats.factorial import ErrorTerm, Term
@@ -13,20 +15,28 @@ from ablate.stats.factorial import ErrorTerm, Term
 
 def section(found: Findings) -> Section:
     """Return main effects, interactions, and what scores vary by."""
-    one = main_analysis(found)
+    analyses = factor_analyses(found)
     shown = given(level_table(found), term_table(found), metric_table(found), variance_table(found))
     drawn = given(main_effects(found), interactions(found))
-    return Section("factors", "Factors", _text(one) if one is not None else (), drawn, shown)
+    return Section("factors", "Factors", tuple(_text(analyses)), drawn, shown)
 
 
-def _text(one: Analysed) -> tuple[str, ...]:
-    terms = sorted(one.result.terms, key=lambda term: -term.share)
-    said = "; ".join(map(_share, terms))
-    return (
-        f"Of the differences between the {len(one.cells)} cells of {one.grid.title}, on"
-        f" {text.label(one.metric)}: {said}.",
-        _WHAT[one.result.error],
-    )
+def _text(analyses: Sequence[Analysed]) -> Iterator[str]:
+    """Yield what the largest grid shows, against what, and that there are others."""
+    for one in analyses[:1]:
+        terms = sorted(one.result.terms, key=lambda term: -term.share)
+        said = "; ".join(map(_share, terms[:MOST_TERMS]))
+        more = f"; {len(terms) - MOST_TERMS} more terms explain less" * (len(terms) > MOST_TERMS)
+        yield (
+            f"Of the differences between the {len(one.cells)} cells of {one.grid.title}, on"
+            f" {text.label(one.metric)}: {said}{more}."
+        )
+        yield _WHAT[one.result.error]
+    if len(analyses) > 1:
+        yield (
+            f"Some factors exist for some cells only, so the cells make {len(analyses)} grids, each"
+            " analysed by itself; the figures show the largest."
+        )
 
 
 def _share(term: Term) -> str:
@@ -35,6 +45,7 @@ def _share(term: Term) -> str:
     return f"{term.name} {100 * term.share:.0f} % ({shown})"
 
 
+MOST_TERMS = 6
 _WHAT = {
     ErrorTerm.RUNS_AND_ITEMS: (
         "Tested against the spread of runs within cells, widened by items that suit one cell more"

@@ -23,10 +23,9 @@ def _band(ranking: Ranking, metric: str) -> str:
     """Say which cells may be the best one."""
     best = [cell for cell, is_best in zip(ranking.cells, ranking.best, strict=True) if is_best]
     first, others = ranking.cells[0], best[1:]
-    chance = f"{100 * ranking.chances[0, 0]:.0f} %"
-    lead = f"{first} has the best {text.label(metric)} and is the best in {chance} of redraws"
+    lead = f"{first} has the best {text.label(metric)}"
     if not others:
-        return f"{lead}; every other cell is told apart from it."
+        return f"{lead}, and every other cell is told apart from it."
     count = f"{len(others)} other cell{'' if len(others) == 1 else 's'}"
-    named = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
+    named = "; ".join(others[:6]) + (f"; and {len(others) - 6} more" if len(others) > 6 else "")
     return f"{lead}, but {count} cannot be told from it: {named}."
