@@ -22,6 +22,7 @@ from ablate.reporting.findings import Findings
 from ablate.reporting.option_table import option_table
 from ablate.reporting.pair_tables import declared_pairs, duel_table
 from ablate.reporting.prompt_table import prompt_table
+from ablate.reporting.over_optimization import reward_kl_table
 from ablate.reporting.provenance import provenance_of
 from ablate.reporting.reference_table import reference_table
 from ablate.reporting.ranking_tables import benchmark_table, pair_matrix, ranking_table
@@ -89,6 +90,7 @@ TABLES: dict[str, Maker] = {
     "judged": judged_table,
     "diagnostics": diagnostics_table,
     "costs": tables.costs,
+    "over-optimization": reward_kl_table,
     "data": partial(_data, name="data"),
     "prompt-overlap": partial(_data, name="prompt-overlap"),
     "contamination": partial(_data, name="contamination"),

@@ -14,6 +14,8 @@ from ablate.stats.estimate import FloatArray
 
 _GAP = 5.0
 """Points between a mark and its label."""
+_CLEAR = 1.8
+"""How many times farther every other mark must be for a label to be read as one mark's."""
 _AROUND = (
     *((-1, 1), (1, 1), (1, -1), (-1, -1), (0, 1), (0, -1), (-1, 0), (1, 0)),
     *((-1, 2), (1, 2), (1, -2), (-1, -2), (0, 2), (0, -2), (-1, 3), (1, 3), (0, 3), (0, -3)),
@@ -51,13 +53,16 @@ def place_labels(axes: Any, labels: Sequence[Label], *, avoid: Sequence[Label] =
     renderer = figure.canvas.get_renderer()
     inside = axes.get_window_extent(renderer)
     per_point = figure.dpi / 72
-    taken = [_around(axes, label, 3.5 * per_point) for label in (*labels, *avoid)]
-    placed = 0
-    for label in labels:
-        for x, y, sides in _places(per_point):
-            text = _written(axes, label, offset=(x, y), sides=sides)
+    marks = [_around(axes, label, 3.5 * per_point) for label in (*labels, *avoid)]
+    taken, placed = list(marks), 0
+    for own, label in enumerate(labels):
+        # Nearer to its own mark than to any other, if there is such a place.
+        tries = [(place, strict) for strict in (True, False) for place in _places()]
+        for (offset, sides), strict in tries:
+            text = _written(axes, label, offset=offset, sides=sides)
             box = text.get_window_extent(renderer)
-            if _inside(box, inside) and not any(box.overlaps(other) for other in taken):
+            free = _inside(box, inside) and not any(box.overlaps(other) for other in taken)
+            if free and (not strict or _is_clear(box, marks, own)):
                 taken.append(box)
                 placed += 1
                 break
@@ -65,13 +70,24 @@ def place_labels(axes: Any, labels: Sequence[Label], *, avoid: Sequence[Label] =
     return placed
 
 
-def _places(per_point: float) -> Iterator[tuple[float, float, tuple[str, str]]]:
+def _is_clear(box: Bbox, marks: Sequence[Bbox], own: int) -> bool:
+    """Whether a text is much nearer to its own mark than to every other."""
+    distances = []
+    for mark in marks:
+        x, y = (mark.x0 + mark.x1) / 2, (mark.y0 + mark.y1) / 2
+        across, up = max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1)
+        distances.append(float(np.hypot(across, up)))
+    others = [distance for index, distance in enumerate(distances) if index != own]
+    return not others or _CLEAR * distances[own] <= min(others)
+
+
+def _places() -> Iterator[tuple[tuple[float, float], tuple[str, str]]]:
     for right, up in _AROUND:
         sides = (
             {1: "left", -1: "right", 0: "center"}[right],
             "center" if up == 0 else "bottom" if up > 0 else "top",
         )
-        yield right * _GAP, up * _GAP, sides
+        yield (right * _GAP, up * _GAP), sides
 
 
 def _written(

@@ -9,6 +9,7 @@ from ablate.reporting.evaluation_figures import accuracy
 from ablate.reporting.findings import Findings
 from ablate.reporting.reference_table import reference_table
 from ablate.reporting.reward_models import alarms_of, three_ways
+from ablate.reporting.reward_outcome import reward_policy
 from ablate.reporting.section import Section, given
 
 
@@ -19,7 +20,13 @@ def section(found: Findings) -> Section:
         family_table(found, "reward_model"),
     )
     return Section(
-        *("reward-models", "Reward models", (), given(accuracy(found)), shown),
+        *(
+            "reward-models",
+            "Reward models",
+            (),
+            given(accuracy(found), reward_policy(found)),
+            shown,
+        ),
         alarms=alarms_of(found, roles=("reward_evaluation",)),
         disagreements=disagreements(found),
     )
