@@ -20,12 +20,12 @@ from ablate.reporting.effect_tables import family_table
 from ablate.reporting.factor_tables import level_table, metric_table, term_table, variance_table
 from ablate.reporting.findings import Findings
 from ablate.reporting.option_table import option_table
+from ablate.reporting.over_optimization import reward_kl_table
 from ablate.reporting.pair_tables import declared_pairs, duel_table
 from ablate.reporting.prompt_table import prompt_table
-from ablate.reporting.over_optimization import reward_kl_table
 from ablate.reporting.provenance import provenance_of
-from ablate.reporting.reference_table import reference_table
 from ablate.reporting.ranking_tables import benchmark_table, pair_matrix, ranking_table
+from ablate.reporting.reference_table import reference_table
 from ablate.reporting.reward_models import three_ways
 from ablate.reporting.safety_table import safety_table
 from ablate.reporting.scores_comparison import comparison
