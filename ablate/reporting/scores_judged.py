@@ -19,6 +19,7 @@ COLUMNS = {
     "position_consistency": "same in both orders (share)",
     "draw_share": "ties (share)",
     "judge_repeat_sd": "SD of repeats (points)",
+    "judge_agreement": "agreement of repeats (α)",
     "length": "mean length",
     "reference_length": "reference's mean length",
     "verdicts": "verdicts",
@@ -113,6 +114,11 @@ def _notes(used: list[str]) -> tuple[str, ...]:
         notes.append(
             "SD of repeats: how far the win rate moves when the same judge is asked again; the"
             " intervals, which are over prompts and seeds, do not hold it."
+        )
+    if "judge_agreement" in used:
+        notes.append(
+            "Agreement of repeats: Krippendorff's α on the interval scale, 1 where the judge always"
+            " says the same of a comparison, 0 where its answers are as alike as by chance."
         )
     return tuple(notes)
 

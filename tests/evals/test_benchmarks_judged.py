@@ -164,6 +164,8 @@ def test_replies_are_compared_with_the_files_own(tmp_path: Path) -> None:
     assert (found["t_length"], found["t_reference_length"]) == (4.0, 4.0)
     # Repeats 1 and 3/4, 1/2 and 1/4, 0 and 1/4: each pair has the variance 1/32.
     assert found["t_judge_repeat_sd"] == pytest.approx(100 * math.sqrt(1 / 32 / 3))
+    # Within pairs 1/16 apart, squared; any two of the six answers 65/8 over 30.
+    assert found["t_judge_agreement"] == pytest.approx(1 - (1 / 16) / (65 / 8 / 30))
     # A longer reply wins and a shorter one loses: the length tells them apart.
     assert math.isnan(found["t_lc_win_rate"])
     assert math.isnan(found["t_lc_win_rate_se"])

@@ -32,6 +32,7 @@ from ablate.evals.judging.judge import Comparison, Preference
 from ablate.evals.rates import count_items
 from ablate.evals.records import Metric
 from ablate.evals.tasks import Item, Scored, Scores
+from ablate.stats.agreement import krippendorff_alpha
 from ablate.stats.estimate import FloatArray
 from ablate.stats.length_control import length_controlled_with_error
 from ablate.stats.win_rates import WinRate, position_consistency, repeat_noise, win_rate
@@ -150,7 +151,7 @@ def details(outputs: Sequence[Scored], name: str) -> list[Metric]:
 
 
 def _circumstances(outputs: Sequence[Scored], name: str, plain: WinRate) -> list[Metric]:
-    """Return counts, the judge's consistency, and both sides' lengths in characters."""
+    """Return counts, the judge's agreement with itself, and both sides' lengths in characters."""
     agreeing = [out.scores["consistent"] for out in outputs]
     consistency = position_consistency(
         [None if math.isnan(value) else bool(value) for value in agreeing]
@@ -161,10 +162,12 @@ def _circumstances(outputs: Sequence[Scored], name: str, plain: WinRate) -> list
     count = count_items(outputs)
     shares = {"position_consistency": consistency, "draw_share": plain.draw_share}
     counts = {"judge_failures": failures(outputs), "verdicts": plain.verdicts}
+    agreement = krippendorff_alpha(repeats(outputs), "interval")
     return [
         *(diagnostic(f"{name}_{key}", v, count, "fraction") for key, v in shares.items()),
         *(diagnostic(f"{name}_{key}", float(v), count, "count") for key, v in counts.items()),
         *(diagnostic(f"{name}_{key}", _mean(v), count, "characters") for key, v in lengths.items()),
+        diagnostic(f"{name}_judge_agreement", agreement, count, "correlation"),
     ]
 
 

@@ -29,6 +29,7 @@ from ablate.evals.judging.judge import Question
 from ablate.evals.rates import count_items
 from ablate.evals.records import Metric
 from ablate.evals.tasks import Item, Scored, Scores
+from ablate.stats.agreement import krippendorff_alpha
 from ablate.stats.win_rates import repeat_noise
 
 TURNS = 2
@@ -146,10 +147,12 @@ def details(outputs: Sequence[Scored], name: str) -> list[Metric]:
     for category in sorted({str(out.item.category) for out in outputs}):
         groups[category] = [out for out in outputs if out.item.category == category]
     noise = repeat_noise(repeats(outputs))
+    agreement = krippendorff_alpha(repeats(outputs), "interval")
     count = count_items(outputs)
     return [
         *(_rating(f"{name}_{group}", found) for group, found in groups.items()),
         diagnostic(f"{name}_judge_repeat_sd", noise.mean_sd, noise.questions, "points"),
+        diagnostic(f"{name}_judge_agreement", agreement, noise.questions, "correlation"),
         diagnostic(f"{name}_judge_failures", float(failures(outputs)), count, "count"),
     ]
 
