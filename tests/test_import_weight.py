@@ -12,6 +12,8 @@ LIGHT = ("pydantic", "numpy", "pandas", "torch", "mlflow")
 """What `import ablate` and ``ablate --help`` do without."""
 HEAVY = ("torch", "mlflow", "pandas", "pyarrow", "scipy.stats", "transformers", "lm_eval")
 """What a plan does without."""
+READING = ("torch", "mlflow", "transformers", "lm_eval", "datasets")
+"""What reading results does without: a notebook's first line should not wait for them."""
 STUDY = """\
 study: weight
 base: {model: tiny-instruct, dataset: ai-fine}
@@ -61,6 +63,11 @@ def test_the_measurement_sees_a_module_that_is_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", ["import ablate", HELP], ids=["import ablate", "ablate --help"])
 def test_help_loads_nothing_heavy(code: str, tmp_path: Path) -> None:
     assert loaded_by(code, LIGHT, tmp_path) == []
+
+
+def test_results_are_read_without_what_trains_and_evaluates(tmp_path: Path) -> None:
+    code = "import ablate\nablate.open_study, ablate.TABLES, ablate.FIGURES"
+    assert loaded_by(code, READING, tmp_path) == []
 
 
 @pytest.mark.parametrize("code", [PLANNING, PLAN_COMMAND], ids=["modules", "ablate plan"])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ablate.evals.benchmarks.xstest import GOOD_RATE, behaviour
+from ablate.evals.refusals import GOOD_RATE, behaviour
 from ablate.reporting import text
 from ablate.reporting.block_tables import reward_score
 from ablate.reporting.effects import score_of

@@ -6,7 +6,8 @@ import pytest
 
 from ablate.errors import StageError
 from ablate.evals.benchmarks.do_not_answer import DO_NOT_ANSWER
-from ablate.evals.benchmarks.xstest import BEHAVIOURS, XSTEST, Behaviour, behaviour
+from ablate.evals.benchmarks.xstest import XSTEST
+from ablate.evals.refusals import BEHAVIOURS, Behaviour, behaviour
 
 from .benchmark_toys import public, scored, source, values
 
