@@ -74,11 +74,11 @@ def step_frames(found: Findings) -> tuple[Drawing, ...]:
     bars = step_bars(found)
     if bars is None:
         return ()
-    steps = [_said(found, bars, index) for index in range(len(bars.series))]
+    steps = [step_words(found, bars, index) for index in range(len(bars.series))]
     return draw_frames(bars, steps, FRAMES)
 
 
-def _said(found: Findings, bars: Bars, index: int) -> Step:
+def step_words(found: Findings, bars: Bars, index: int) -> Step:
     """Return a rung's title, what was expected of it and what came."""
     cell = bars.series[index]
     title = f"{index}  {cell}" if index else cell

@@ -25,6 +25,9 @@ from ablate.reporting.figures.style import INK, SLIDE, VERDICT_COLOURS, drawn_in
 TITLE, LEGEND, BODY = 15.0, 8.5, 8.5
 """Points on a figure 7.5 in wide: 1.8 times that on a slide of 13.33 in."""
 EDGE = 0.02
+BOLD = 1.15
+"""How much wider bold text is."""
+SMALLEST_TITLE = 10.0
 MOST_LINES = 5
 _LINE = 1.45
 """Height of a line of text in units of its size."""
@@ -71,12 +74,13 @@ def _frame(bars: Bars, step: Step, index: int, name: str) -> Drawing:
 
 def _title(figure: Figure, bars: Bars, step: Step, index: int) -> None:
     style, (wide, high) = look(index), figure.get_size_inches()
-    size = TITLE
-    words = wrapped(step.title, 70, lines=1)
-    while size > 9 and text_inches(words, size) > 0.88 * wide:
+    size, room = TITLE, 0.86 * wide / BOLD
+    while size > SMALLEST_TITLE and text_inches(step.title, size) > room:
         size -= 0.5
+    words = fitted(step.title, room, size).split("\n")
+    words = words[0] if len(words) == 1 else f"{words[0]} …"
     figure.text(EDGE, 0.955, words, fontsize=size, fontweight="bold", va="center", ha="left")
-    end = EDGE + 1.12 * text_inches(words, size) / wide + 0.015
+    end = EDGE + BOLD * text_inches(words, size) / wide + 0.015
     key = Rectangle((min(end, 0.93), 0.955 - 0.11 / high), 0.38 / wide, 0.22 / high)
     key.set(facecolor=style.fill, hatch=style.hatch, edgecolor=INK, linewidth=0.8)
     figure.add_artist(key)

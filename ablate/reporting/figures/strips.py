@@ -56,7 +56,7 @@ def draw_strips(
             if baseline is not None:
                 axes.axvline(baseline[1], color=GREY, linestyle="--", linewidth=0.9)
             for place, strip in page.rows:
-                _strip(axes, place, strip)
+                draw_strip(axes, place, strip)
             axes.set_xlim(low, high)
             axes.set_xlabel(label)
             name_lines(axes, page)
@@ -90,7 +90,7 @@ def _range(strips: Sequence[Strip]) -> tuple[float, float]:
     return left - pad, right + pad
 
 
-def _strip(axes: Any, place: float, strip: Strip) -> None:
+def draw_strip(axes: Any, place: float, strip: Strip) -> None:
     """Draw the seeds above and the mean with its interval below, so that none covers another."""
     score = strip.score
     if score.defined:

@@ -83,7 +83,7 @@ class Look:
 def look(index: int) -> Look:
     """Return the look of the series at ``index``.
 
-    Fill and hatch are distinct up to 64 series, colour and dash up to 20, colour and marker up to
+    Fill and hatch are distinct up to 16 series, colour and dash up to 20, colour and marker up to
     50.
     """
     return Look(
