@@ -19,7 +19,9 @@ from ablate.reporting.figures.win_rates import Point, draw_win_rates
 from ablate.reporting.findings import Findings
 from ablate.reporting.records import RunRecord
 from ablate.reporting.reward_models import is_of_people, reward_models
-from ablate.reporting.scores_judged import comparisons
+from ablate.reporting.scores_judged import WIN_RATE, comparisons
+from ablate.reporting.short_names import short_names
+from ablate.reporting.suite_tasks import chance_of
 
 _EPOCH = re.compile(r"evaluation_checkpoint_(\d+)")
 KL = "kl_per_sequence_nats"
@@ -30,15 +32,31 @@ MOST_SCORES = 6
 def win_rates(found: Findings) -> Drawing | None:
     """Return win rate against length of each task on which a judge compared two cells or more."""
     start = baseline_cell(found.study)
+    names = short_names(found, found.study.cells)
     points: dict[str, list[Point]] = {}
     for one in comparisons(found):
-        if not math.isnan(one.length_ratio):
-            point = Point(
-                one.cell, one.length_ratio, one.win_rate, one.controlled, one.cell == start
-            )
-            points.setdefault(text.label(one.task), []).append(point)
+        if math.isnan(one.length_ratio):
+            continue
+        levels = found.study.levels_of(one.cell)
+        point = Point(
+            *(one.cell, one.length_ratio, one.win_rate, one.controlled, one.cell == start),
+            name=names[one.cell],
+            colour=levels.get("algorithm", ""),
+            shape=levels.get("dataset", ""),
+            verdicts=_verdicts(found, one.cell, one.task),
+            published=bool(found.evidence.source(one.cell)),
+        )
+        points.setdefault(text.label(one.task), []).append(point)
     panels = [(task, rows) for task, rows in points.items() if len(rows) > 1]
     return draw_win_rates(panels, "win-rate-length") if panels else None
+
+
+def _verdicts(found: Findings, cell: str, task: str) -> int:
+    """Return the prompts that a cell's win rate is over, of its first seed."""
+    rows = (
+        found.evidence.scores(run).get(f"{task}{WIN_RATE}") for run in found.study.runs_of(cell)
+    )
+    return next((row.n_items for row in rows if row is not None), 0)
 
 
 def accuracy(found: Findings) -> Drawing | None:
@@ -132,7 +150,11 @@ def _panels(found: Findings, metrics: list[str], traces: list[EpochTrace]) -> It
     known = found.evidence.metrics
     drawn = [name for name in metrics if any(name in trace.values for trace in traces)]
     for name in drawn[:MOST_SCORES]:
-        yield Panel(name, text.heading(known[name]))
+        row, task = known[name], found.evidence.tasks.get(name)
+        chance = chance_of(row, found.evidence.tasks) if row.unit == "percent" else math.nan
+        band = task.band if task is not None and row.level == "task" else None
+        # A task that states no chance level has 0, which is no line to be above of.
+        yield Panel(name, text.heading(row), chance=chance or math.nan, band=band)
     if any(KL in trace.values for trace in traces):
         for name in drawn:
             if known[name].unit == "reward":

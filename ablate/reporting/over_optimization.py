@@ -26,6 +26,7 @@ from ablate.reporting.figures.save import Drawing
 from ablate.reporting.findings import Findings
 from ablate.reporting.reward_models import reward_models
 from ablate.reporting.reward_ways import BEST_OF
+from ablate.reporting.short_names import short_names
 from ablate.reporting.tables import Cell, Table, known
 from ablate.stats.estimate import Estimate, FloatArray
 from ablate.stats.overoptimization import Curve, RewardFit, fit_reward
@@ -153,23 +154,6 @@ def _colours(found: Findings, cells: Sequence[str]) -> tuple[dict[str, int], tup
             colours = {cell: number[level] for cell, level in zip(cells, levels, strict=True)}
             return colours, tuple(f"{factor} {level}" for level in different)
     return {cell: index for index, cell in enumerate(cells)}, ()
-
-
-def short_names(found: Findings, cells: Sequence[str]) -> dict[str, str]:
-    """Return names of cells by the levels that tell them apart, where a grid made their names."""
-    if found.study.design != "grid":
-        return {cell: cell for cell in cells}
-    levels = {cell: found.study.levels_of(cell) for cell in cells}
-    differ = [
-        factor
-        for factor in found.study.factors
-        if len({levels[cell].get(factor) for cell in cells}) > 1
-    ]
-    names = {
-        cell: ", ".join(levels[cell][f] for f in differ if f in levels[cell]) or cell
-        for cell in cells
-    }
-    return names if len(set(names.values())) == len(cells) else {cell: cell for cell in cells}
 
 
 def _best(found: Findings, colours: Mapping[str, int]) -> tuple[BestOf, ...]:

@@ -23,7 +23,7 @@ from ablate.reporting.figures.pareto import (
 )
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.findings import Findings
-from ablate.reporting.over_optimization import short_names
+from ablate.reporting.short_names import short_names
 from ablate.stats.estimate import Estimate, FloatArray
 from ablate.stats.seeds import seed_score
 

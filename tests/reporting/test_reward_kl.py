@@ -14,9 +14,9 @@ from ablate.reporting.over_optimization import (
     reward_kl,
     reward_kl_table,
     rewards_of,
-    short_names,
 )
 from ablate.reporting.records import StudyRecord
+from ablate.reporting.short_names import short_names
 
 from . import builders
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ablate.reporting.figures.save import Drawing, canvas, rendered
-from ablate.reporting.figures.style import GREY, look
+from ablate.reporting.figures.style import GREY, LIGHT, look
 from ablate.stats.estimate import FloatArray
 
 MOST_CELLS = 10
@@ -36,10 +36,17 @@ class Panel:
     label: str
     over: str | None = None
     """Metric of the x axis, whose square root is drawn; None for epochs."""
+    chance: float = math.nan
+    """Score of a policy that knows nothing; NaN where none is known."""
+    band: tuple[float, float] | None = None
+    """Where the score of a task should lie."""
 
 
 def draw_epochs(traces: Sequence[EpochTrace], panels: Sequence[Panel], name: str) -> Drawing:
-    """Return a panel for each metric: seeds thin, their mean thick, a dashed line at each epoch."""
+    """Return a panel for each metric: seeds thin with their range, their mean thick.
+
+    A dashed line stands at each epoch, a dotted one at chance; a grey band is a task's target.
+    """
     shown = traces[:MOST_CELLS]
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -53,19 +60,35 @@ def draw_epochs(traces: Sequence[EpochTrace], panels: Sequence[Panel], name: str
         figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(shown)))
         caption = (
             "The kept checkpoint of each epoch, evaluated like the last one. Thin lines are seeds,"
-            " thick lines their mean; dashed lines are ends of epochs."
+            " bands their range, thick lines their mean; dashed lines are ends of epochs."
         )
+        if any(not math.isnan(panel.chance) for panel in panels):
+            caption += " Dotted: the score of a policy that knows nothing."
+        if any(panel.band for panel in panels):
+            caption += " Grey: the task's target band."
         if any(panel.over for panel in panels):
             caption += " Where the proxy rises along √KL and gold falls, the reward is exploited."
         if len(traces) > len(shown):
             caption += f" The first {len(shown)} of {len(traces)} cells are drawn."
-        alt = (
-            f"{', '.join(p.label for p in panels)} by epoch of {', '.join(t.cell for t in shown)}."
-        )
+        alt = "; ".join(line for panel in panels for line in _said(panel, shown)) + "."
         return rendered(figure, name, title="Evaluation over epochs", caption=caption, alt=alt)
 
 
+def _said(panel: Panel, traces: Sequence[EpochTrace]) -> Iterator[str]:
+    for trace in traces:
+        if panel.metric in trace.values and panel.over is None:
+            means = trace.values[panel.metric].mean(axis=0)
+            listed = ", ".join(
+                f"{mean:.3g} at {epoch:g}" for epoch, mean in zip(trace.epochs, means, strict=True)
+            )
+            yield f"{panel.label} of {trace.cell}: {listed}"
+
+
 def _panel(axes: Any, traces: Sequence[EpochTrace], panel: Panel) -> None:
+    if panel.band is not None:
+        axes.axhspan(*panel.band, color=LIGHT, zorder=0)
+    if not math.isnan(panel.chance):
+        axes.axhline(panel.chance, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
     for index, trace in enumerate(traces):
         if panel.metric not in trace.values:
             continue
@@ -78,6 +101,9 @@ def _panel(axes: Any, traces: Sequence[EpochTrace], panel: Panel) -> None:
             axes.plot(
                 x if along is None else x[seed], row, color=style.line, linewidth=0.6, alpha=0.45
             )
+        if along is None and len(values) > 1:
+            low, high = values.min(axis=0), values.max(axis=0)
+            axes.fill_between(x, low, high, color=style.line, alpha=0.12, linewidth=0)
         middle = x if along is None else x.mean(axis=0)
         axes.plot(
             *(middle, values.mean(axis=0), style.marker),
