@@ -26,6 +26,7 @@ _HOMES = {
     "open_study": "ablate.reporting.frames",
     "load_results": "ablate.reporting.frames",
     "effects_frame": "ablate.reporting.frames",
+    "factors_frame": "ablate.reporting.frames",
     "make_table": "ablate.reporting.frames",
     "make_figure": "ablate.reporting.frames",
     "make_frames": "ablate.reporting.frames",

@@ -127,5 +127,13 @@ def arms_of(evidence: Evidence, cells: Sequence[str], metric: str) -> list[Arm]:
     if len(seeds) < 2 or len({evidence.keys(cell, metric) for cell in cells}) != 1:
         return []
     arms = [evidence.arm(cell, metric, seeds) for cell in cells]
-    known = [arm for arm in arms if arm is not None]
+    known = [arm for arm in arms if arm is not None and _has_spread(arm)]
     return known if len(known) == len(arms) and len(known) > 1 else []
+
+
+def _has_spread(arm: Arm) -> bool:
+    """Return whether every stratum has two items, and two clusters where it has clusters."""
+    return all(
+        rows.shape[1] > 1 and len(set(arm.clusters.get(name, (0, 1)))) > 1
+        for name, rows in arm.strata.items()
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ablate.reporting.evidence import Evidence
+from ablate.reporting.factor_frames import Rows, factors_of
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.findings import Findings, analyse
 from ablate.reporting.opened import opened_store, record_of
@@ -112,6 +113,11 @@ def load_results(study: Study, store: Place = None) -> pd.DataFrame:
 def effects_frame(study: Study, store: Place = None) -> pd.DataFrame:
     """Return one row per contrast and metric; see `ablate.reporting.results.effects_of`."""
     return open_study(study, store).effects
+
+
+def factors_frame(study: Study, store: Place = None, *, rows: Rows = "terms") -> pd.DataFrame:
+    """Return main effects and interactions of a grid; see `ablate.reporting.factor_frames`."""
+    return factors_of(open_study(study, store).findings, rows)
 
 
 def make_table(

@@ -18,6 +18,7 @@ from ablate.reporting.ranking import DRAWS, FEWEST_CELLS, Benchmarks, benchmarks
 from ablate.stats import profiles
 from ablate.stats.friedman import FEWEST_BENCHMARKS, cliques
 
+_PUBLISHED = " Published rows: scores as their sources state them."
 MOST_NAMED = 20
 """Cells that fit on a diagram of average ranks."""
 MOST_LINES = 10
@@ -74,6 +75,7 @@ def critical_difference(found: Findings) -> Drawing | None:
         f" Davenport: F = {_f(test.f_statistic)}, {said}."
         f" Bars join cells that Nemenyi's test does not tell apart (α = {alpha:g}, all pairs)."
         " Ranks depend on which other cells are in the study."
+        f"{_PUBLISHED if any(map(found.evidence.source, over.cells)) else ''}"
     )
     rows = AverageRanks(over.cells, test.ranks, groups, difference)
     title = "Average ranks over benchmarks"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import ablate
 from ablate.reporting.factor_figures import interactions, main_effects
 from ablate.reporting.factor_tables import level_table, metric_table, term_table, variance_table
 from ablate.reporting.factorial import factor_analyses, main_analysis
@@ -205,3 +206,22 @@ def test_names_of_studies_are_text_in_every_figure(tmp_path: Path) -> None:
         drawn = make(found)
         assert drawn is not None and "<b>" not in drawn.svg.decode()
         assert ">x$_{1}$ × C(y)<" in drawn.svg.decode() or ">x$_{1}$<" in drawn.svg.decode()
+
+
+def test_frames_hold_every_grid_and_metric_unrounded(nested: Findings) -> None:
+    terms = ablate.factors_frame(nested)
+    assert len(terms) == 3 * 3 * len(nested.evidence.headline)
+    own = terms[(terms.metric == "average") & (terms.held == "reward_model.size=small")]
+    found = factor_analyses(nested)[0].result
+    assert list(own.term) == ["dataset", "algorithm", "dataset × algorithm"]
+    assert list(own.F) == [term.f_statistic for term in found.terms]
+    assert list(own.p) == [term.p_value for term in found.terms]
+    assert own.share.sum() == pytest.approx(1)
+    levels = ablate.factors_frame(nested, rows="levels")
+    first = levels.groupby(["held", "metric", "grid", "factor"]).head(1)
+    assert first.difference.isna().all() and levels["mean"].notna().all()
+
+
+def test_a_study_without_a_grid_has_an_empty_frame(ladder_study: StudyRecord) -> None:
+    frame = ablate.factors_frame(ladder_study)
+    assert frame.empty and {"term", "df", "F", "p", "share"} <= set(frame.columns)
