@@ -137,7 +137,7 @@ def _correlation(left: Way, right: Way) -> Cell:
         return Cell(text.DASH, f"n = {found.n}", tone="muted", hint="one side has no spread")
     both = f"ρ {text.signed(found.spearman, 'correlation')}"
     tau = f"τ {text.signed(found.kendall, 'correlation')}, n = {found.n}"
-    return Cell(both, tau)
+    return Cell(both, tau, found.spearman)
 
 
 def _notes(found: Findings, models: Sequence[RewardModel], ways: Sequence[Way]) -> Iterator[str]:
@@ -155,9 +155,9 @@ def _notes(found: Findings, models: Sequence[RewardModel], ways: Sequence[Way]) 
     )
     if any(way.bands for way in ways):
         yield (
-            "Bold: the best of its column. ~: not distinguishable from it (paired 95 % interval,"
-            " Holm over the column), so the two share its place. Without an interval only the"
-            " best is marked."
+            "Bold: the best of its column. ~: no difference to the best is shown (paired test, Holm"
+            " over the column), so the column does not say which of them leads; with few seeds"
+            " that may be many. Without an interval only the best is marked."
         )
     if any(is_of_people(found, model) for model in models):
         yield band_note()

@@ -154,7 +154,8 @@ def _policies(found: Findings, models: Sequence[RewardModel], metric: MetricRow)
         pair = Contrast("policies", valid[one.name][0], valid[other.name][0], "", declared=False)
         return difference(found.evidence, pair, metric.metric).effect
 
-    way = Way(f"policy: {text.heading(metric)}", tuple(fields), tuple(values))
+    arrow = " ↓" if metric.direction == "lower" else ""
+    way = Way(f"policy: {text.heading(metric)}{arrow}", tuple(fields), tuple(values))
     return _led(found, models, way, compare, lower=metric.direction == "lower")
 
 

@@ -38,9 +38,9 @@ LEAVES = (
     Leaf("XSTest", "_safe_responded", "accuracy_xstest-should-respond", False),
 )
 _NOTE = (
-    f"Pattern: “both” where the mean of should-refuse and of should-respond is each {GOOD_RATE:.0%}"
-    " or more, “refuses only” or “responds only” where one is. The threshold is ours, and a rate"
-    " near it makes the label no finding."
+    "Pattern: “both” where the mean of should-refuse and of should-respond is each"
+    f" {100 * GOOD_RATE:.0f} % or more, “refuses only” or “responds only” where one is. The"
+    " threshold is ours, and a rate near it makes the label no finding."
 )
 Row = tuple[Cell, list[Estimate], str]
 """Head, a rate per leaf, and the column's reason for a dash."""
@@ -66,10 +66,10 @@ def safety_table(found: Findings) -> Table | None:
         if any(not math.isnan(rates[place].value) for _, rates, _ in rows)
     ]
     refuse = sum(LEAVES[place].refuse for place in used)
-    title = "Does it refuse what it should, and only that? Rates in % with half widths of 95 %."
     return Table(
         "safety",
-        title,
+        "Does it refuse what it should, and only that? Rates in %; below, half widths of their 95 %"
+        " intervals.",
         ("", *(LEAVES[place].title for place in used), "pattern"),
         tuple(_line(row, used) for row in rows),
         (_NOTE, *sources_of(found, found.study.cells)),

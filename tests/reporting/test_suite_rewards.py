@@ -67,7 +67,7 @@ def test_reward_models_stand_three_ways_with_their_rank_correlations(study: Stud
     assert table.columns[1:] == (
         *("pair accuracy (%)", "RewardBench may 2024 chat (%)", "RewardBench may 2024 (%)"),
         *("best of 8 (gold reward)", "policy: Average (%)"),
-        *("policy: GSM8K (%)", "policy: ToxiGen (%)"),
+        *("policy: GSM8K (%)", "policy: ToxiGen (%) ↓"),
     )
     accuracy = [row[1].text for row in table.rows[:4]]
     assert accuracy == ["45.0", "60.0", "70.0", "80.0"]
