@@ -79,7 +79,7 @@ def draw_curves(
         return None
     count = math.ceil(len(cells) / COLUMNS[current().name])
     each = math.ceil(len(cells) / count)
-    limits = {metric: _limits(cells, metric) for metric in shown}
+    limits = {metric: axis_limits(cells, metric) for metric in shown}
     drawn = []
     for number in range(count):
         part = cells[number * each : (number + 1) * each]
@@ -109,7 +109,7 @@ def _caption(cells: Sequence[CellCurves], baseline: CellCurves | None) -> str:
     )
 
 
-def _limits(cells: Sequence[CellCurves], metric: str) -> tuple[float, float]:
+def axis_limits(cells: Sequence[CellCurves], metric: str) -> tuple[float, float]:
     """Return the axis of a metric; a cell far outside those of most others is cut.
 
     Only from four cells on: with fewer nobody can say which one is the odd one.
@@ -149,7 +149,7 @@ def _page(
         for column, cell in enumerate(cells):
             axes = grid[row][column]
             other = None if baseline is None or cell.cell == baseline.cell else baseline
-            _panel(axes, cell, metric, baseline=other, most=most)
+            draw_panel(axes, cell, metric, baseline=other, most=most)
             is_last = row == len(limits) - 1
             _plain(axes, ticks, is_left=column == 0, is_last=is_last, size=size)
             _leaving(axes, cell, metric, high=high, low=low)
@@ -181,7 +181,7 @@ def _plain(axes: Any, ticks: Sequence[float], *, is_left: bool, is_last: bool, s
     axes.yaxis.set_visible(is_left)
 
 
-def _panel(
+def draw_panel(
     axes: Any, cell: CellCurves, metric: str, *, baseline: CellCurves | None, most: int
 ) -> None:
     if baseline is not None:
