@@ -209,7 +209,7 @@ def _notes(found: Findings, sides: Sides, over: Sequence[OverPairs]) -> Iterator
     if max(one.groups for one in over) > 1:
         yield (
             "Over pairs: groups of pairs are the replicates of the t interval and of the exact sign"
-            " test, so it is a claim about other data like these. Pairs that share a cell are not"
+            " test, so it is a claim about other pairs like these. Pairs that share a cell are not"
             " independent and count once, as their mean. Holm corrects over the categories."
         )
 
