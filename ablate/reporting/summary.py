@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ablate.errors import nearest
 from ablate.reporting import text
+from ablate.reporting.answers import answers
 from ablate.reporting.effects import EffectRow
 from ablate.reporting.findings import Findings
 from ablate.reporting.pair_tables import pair_sentences
@@ -24,10 +25,9 @@ def observed(found: Findings) -> list[str]:
     sentences = []
     for family in found.families:
         rows = found.rows(family.name)
-        if rows:
+        if rows and family.declared:
             on = text.label(found.study.primary)
-            mark = "" if family.declared else " (exploratory)"
-            sentences.append(f"{family.title} on {on}{mark}: {_counts(rows)}.")
+            sentences.append(f"{family.title} on {on}: {_counts(rows)}.")
     if not sentences:
         sentences = _unmeasured(found) or [
             "No pair of cells has finished yet, so nothing can be compared."
@@ -35,11 +35,16 @@ def observed(found: Findings) -> list[str]:
     return (
         sentences
         + _largest(found)
-        + list(pair_sentences(found))
+        + _over_pairs(found)
         + _one_seed(found)
         + _invalid(found)
         + _partial(found)
     )
+
+
+def _over_pairs(found: Findings) -> list[str]:
+    """Return the means over pairs, which the answers to declared questions hold already."""
+    return [] if answers(found) else list(pair_sentences(found))
 
 
 def _unmeasured(found: Findings) -> list[str]:
@@ -68,8 +73,9 @@ def _largest(found: Findings) -> list[str]:
     if not rows:
         return []
     best = max(rows, key=lambda row: row.effect.value)
+    declared = any(f.declared for f in found.families if f.name == best.kind)
     sentence = (
-        f"The largest gain of a trained cell over {best.control} is that of {best.treatment}:"
+        f"{'The' if declared else 'Exploratory: the'} largest gain of a trained cell over {best.control} is that of {best.treatment}:"
         f" {text.difference(best.effect, _primary_unit(found))}"
     )
     if len(rows) > 1:

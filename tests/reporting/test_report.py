@@ -13,8 +13,9 @@ from ablate.reporting import latex
 from ablate.reporting.findings import analyse
 from ablate.reporting.frames import effects_frame, load_results, make_figure
 from ablate.reporting.markdown import escape, markdown_table
-from ablate.reporting.records import StudyRecord, interval_scope
+from ablate.reporting.records import StudyRecord
 from ablate.reporting.report import ReportFiles, build_report
+from ablate.reporting.scope import scope_of
 from ablate.reporting.scores_comparison import comparison
 
 from .builders import Fake, Size, change, study_of, unfinished
@@ -209,7 +210,7 @@ def test_an_unknown_figure_names_the_nearest(grid_study: StudyRecord) -> None:
 
 def test_a_figure_the_study_does_not_have_is_none(grid_study: StudyRecord) -> None:
     assert make_figure("stepwise", grid_study) is None
-    assert make_figure("over-optimization", grid_study) is None
+    assert make_figure("heatmap-steps", grid_study) is None
 
 
 def test_unreadable_scores_say_which_file(tmp_path: Path) -> None:
@@ -247,11 +248,11 @@ def test_a_markdown_table_has_equal_rows(grid_study: StudyRecord) -> None:
 
 
 def test_the_scope_of_one_seed_is_the_checkpoints(one_seed_study: StudyRecord) -> None:
-    assert "over evaluation items only" in interval_scope(one_seed_study)
+    assert "over evaluation items only" in scope_of(analyse(one_seed_study))
 
 
 def test_the_scope_names_what_seeds_do_not_reach(grid_study: StudyRecord) -> None:
     study = replace(grid_study, vary=("model", "sft", "preferences", "reward_model", "policy"))
-    assert interval_scope(study).endswith(
+    assert scope_of(analyse(study)).endswith(
         "leave out what redrawing the sampled completions would change."
     )
