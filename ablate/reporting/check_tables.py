@@ -69,7 +69,10 @@ def _row(found: Findings, wire: Tripwire, pairs: Sequence[Contrast]) -> tuple[Ce
         struck += bool(one)
         said += one
     then = "the difference is invalid" if wire.invalidates else "named beside the difference"
-    count = f"{len(seen)} of {len(pairs)} comparisons" if seen else "nothing to look at"
+    if not seen:
+        missing = Cell(text.DASH, tone="muted", hint="no evaluation has what it looks at")
+        return (Cell(wire.name), Cell("nothing to look at"), missing, Cell(""), Cell(""))
+    count = f"{len(seen)} of {len(pairs)} comparisons"
     return _fields(wire.name, count, struck, list(dict.fromkeys(said)), then)
 
 

@@ -12,18 +12,16 @@ from urllib.parse import quote
 import pytest
 from scipy.stats import binomtest
 
-from ablate.reporting.document import document_of
-from ablate.reporting.exports import encoded
-from ablate.reporting.findings import analyse
-from ablate.reporting.html import render_html
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.sections import samples, sight
 
 from .builders import Fake, Size, study_of, write_lines
 from .chromium import CHROMIUM, Chromium, browser
+from .page_builders import page_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 Line = dict[str, Any]
+SECTIONS = (sight.section, samples.section)
 SCRIPT = "<script>window.hacked = 1; alert(1)</script>"
 HOSTILE = (
     SCRIPT,
@@ -65,20 +63,11 @@ def lines_of(folder: Path | None) -> Path:
     return folder / "samples.jsonl"
 
 
-def page_of(study: StudyRecord, folder: Path) -> Path:
-    """Write a page with the browser and one section more."""
-    document = document_of(analyse(study), (sight.section, samples.section))
-    folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "index.html"
-    page.write_bytes(encoded(render_html(document)))
-    return page
-
-
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyRecord, Path]:
     root = tmp_path_factory.mktemp("plain")
     study = pair(root / "data")
-    return study, page_of(study, root)
+    return study, page_of(study, root, *SECTIONS)
 
 
 def greedy(study: StudyRecord, cell: str, seed: int, task: str) -> dict[str, bool]:
@@ -206,7 +195,7 @@ def test_hostile_text_is_shown_and_does_nothing(chromium: Chromium, tmp_path: Pa
         return line | {"output": text, "prompt": text[:50], "target": text[:50]}
 
     rewritten(study, hostile)
-    page = page_of(study, tmp_path)
+    page = page_of(study, tmp_path, *SECTIONS)
     assert page.stat().st_size < 5_000_000
     chromium.open(page.as_uri())
     shown = ""

@@ -11,6 +11,7 @@ from ablate.reporting.browser.examples import Example, examples_of
 from ablate.reporting.browser.outcomes import CODES, PairTable, TaskBoard, boards, pair_table
 from ablate.reporting.browser.plain import script_json, visible
 from ablate.reporting.browser.selection import (
+    MOST_CELLS,
     MOST_ITEMS,
     chosen_cells,
     chosen_items,
@@ -24,6 +25,11 @@ from ablate.reporting.text import label
 
 BUDGET = 2_000_000
 """Bytes that the browser's data may take of the page's 5 MB."""
+ENOUGH = 40
+"""Items of a task that are worth more than further cells."""
+FEWEST_CELLS = 4
+SIDE = 120
+"""Bytes of an output beside its text, about."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,22 @@ class Chosen:
     pairs: tuple[tuple[str, str], ...]
     """Compared pairs of these cells as (control, treatment), that shown first at the front."""
     boards: tuple[TaskBoard, ...]
+    left_out: int
+    """Cells with outputs that the page does not hold."""
 
 
 def browser_of(found: Findings, *, budget: int = BUDGET) -> Browser | None:
     """Return the sample browser of a study; None where fewer than two cells have item scores."""
-    chosen, left_out = _chosen(found)
+    chosen = _chosen(found, MOST_CELLS)
     if len(chosen.cells) < 2 or not chosen.pairs:
         return None
     keys = {board.name: _keys(found, board, chosen) for board in chosen.boards}
     replies = _replies(found, chosen, keys)
+    fitting = _fitting(chosen, replies, budget)
+    if fitting < len(chosen.cells):
+        chosen = _chosen(found, fitting)
+        keys = {board.name: _keys(found, board, chosen) for board in chosen.boards}
+        replies = _replies(found, chosen, keys)
     tasks = {board.name: _task(board, chosen) for board in chosen.boards}
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
     spent = sum(len(script_json(task)) for task in tasks.values())
@@ -81,11 +94,18 @@ def browser_of(found: Findings, *, budget: int = BUDGET) -> Browser | None:
     pair = chosen.pairs[0]
     shown = {name: [record["k"] for record in of_task] for name, of_task in records.items()}
     examples = examples_of(chosen.boards, pair, shown, replies)
-    return Browser(script_json(data), pair, tuple(examples), tuple(_notes(chosen, left_out)))
+    return Browser(script_json(data), pair, tuple(examples), tuple(_notes(chosen)))
 
 
-def _chosen(found: Findings) -> tuple[Chosen, int]:
-    """Return what the page holds, and how many cells with outputs it does not."""
+def _fitting(chosen: Chosen, replies: Replies, budget: int) -> int:
+    """Return how many cells leave room for `ENOUGH` items of every task."""
+    sizes = [len(reply.output[0]) + SIDE for reply in replies.values()]
+    mean = sum(sizes) / max(1, len(sizes))
+    return max(FEWEST_CELLS, int(budget / (len(chosen.boards) * ENOUGH * mean)))
+
+
+def _chosen(found: Findings, most: int) -> Chosen:
+    """Return what the page holds of at most so many cells."""
     evidence, study = found.evidence, found.study
     runs = {cell: evidence.finished(cell) for cell in study.cells}
     runs = {
@@ -98,17 +118,17 @@ def _chosen(found: Findings) -> tuple[Chosen, int]:
     ]
     # A base model differs in everything: what the study trained is more to look at.
     pairs.sort(key=lambda pair: any(runs[cell][0].kind == "base" for cell in pair))
-    cells = chosen_cells(list(runs), pairs)
+    cells = chosen_cells(list(runs), pairs, most=most)
     kept = [pair for pair in pairs if all(cell in cells for cell in pair)]
     if not kept and len(cells) > 1:
         kept = [(cells[0], cells[1])]
-    chosen = Chosen(
+    return Chosen(
         cells,
         {cell: tuple(run.seed for run in runs[cell]) for cell in cells},
         tuple(kept),
         tuple(boards(evidence, {cell: runs[cell] for cell in cells})),
+        len(runs) - len(cells),
     )
-    return chosen, len(runs) - len(cells)
 
 
 def _keys(found: Findings, board: TaskBoard, chosen: Chosen) -> list[str]:
@@ -204,7 +224,7 @@ def _says(value: object) -> bool:
     return value == value and value not in (0, "", [], {})
 
 
-def _notes(chosen: Chosen, left_out: int) -> Iterator[str]:
+def _notes(chosen: Chosen) -> Iterator[str]:
     yield (
         "Counts, test and interval are of all items that both cells have, under the first finished"
         " seed of each: a claim about these two checkpoints. Where a task has greedy outputs they"
@@ -213,9 +233,9 @@ def _notes(chosen: Chosen, left_out: int) -> Iterator[str]:
     )
     if any(board.kind == "judged" for board in chosen.boards):
         yield "Judged items: right is a win against the reference; ties stand outside the test."
-    if left_out:
+    if chosen.left_out:
         yield (
             f"The browser holds the {len(chosen.cells)} cells of the comparisons that the study"
-            f" declares first; {left_out} more have outputs. `ablate report --samples` writes all"
-            " outputs of all cells beside this page."
+            f" declares first; {chosen.left_out} more have outputs. `ablate report --samples`"
+            " writes all outputs of all cells beside this page."
         )

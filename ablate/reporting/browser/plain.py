@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-LONGEST = 2_500
+LONGEST = 2_000
 """Characters of a prompt or a reply that the page holds."""
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"

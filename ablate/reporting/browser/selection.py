@@ -34,11 +34,13 @@ def ordered_pairs(found: Findings, contrasts: Iterable[Contrast]) -> list[tuple[
     return list(dict.fromkeys(pair for pair in turns if pair is not None))
 
 
-def chosen_cells(cells: Sequence[str], pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def chosen_cells(
+    cells: Sequence[str], pairs: Iterable[tuple[str, str]], *, most: int = MOST_CELLS
+) -> tuple[str, ...]:
     """Return the cells to show, in the study's order: those of the first pairs, then others."""
     wanted = dict.fromkeys(cell for pair in pairs for cell in pair if cell in cells)
     wanted.update(dict.fromkeys(cells))
-    kept = set(list(wanted)[:MOST_CELLS])
+    kept = set(list(wanted)[: min(most, MOST_CELLS)])
     return tuple(cell for cell in cells if cell in kept)
 
 

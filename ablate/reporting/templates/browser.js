@@ -241,7 +241,14 @@ const startBrowser = (root, data) => {
       made("span", `item ${place + 1} of ${rows.length} · ${names()[bucketOf(item)]}`), link,
     );
     const sides = [item.c[state.a], item.c[state.b]];
-    const pieces = wordDiff(sides[0].o || "", sides[1].o || "");
+    let pieces = wordDiff(sides[0].o || "", sides[1].o || "");
+    // Where nearly everything would be marked, marks only get in the way.
+    const apart = pieces.every((side) => {
+      const length = total(side.map(([text]) => text.length));
+      const marked = total(side.map(([text, only]) => (only ? text.length : 0)));
+      return length > 80 && marked > 0.7 * length;
+    });
+    if (apart) pieces = sides.map((side) => [[side.o, false]]);
     detail.append(steps, made("h3", `${task().title}, ${item.k.slice(item.k.indexOf("/") + 1)}`));
     detail.append(made("h4", "Prompt"), made("div", item.p || "(not stored)", "output", "prompt"));
     if (item.w) detail.append(made("p", `Cut here; the prompt has ${item.w.toLocaleString("en")} characters.`, "note"));
@@ -249,6 +256,7 @@ const startBrowser = (root, data) => {
     const both = made("div", undefined, "sides");
     both.append(...["A", "B"].map((letter, n) => sideOf(letter, [state.a, state.b][n], sides[n], pieces[n])));
     detail.append(both);
+    if (apart) detail.append(made("p", "The two outputs share few words, so none are marked.", "note"));
   };
 
   const choose = (key, push) => {
