@@ -187,7 +187,7 @@ def benchmarks_of(found: Findings, cells: Sequence[str] | None = None) -> Benchm
 def _rows(evidence: Evidence, cell: str, names: Sequence[str]) -> FloatArray | None:
     """Return (seeds, benchmarks) of the seeds that have every benchmark."""
     values = [evidence.values(cell, name) for name in names]
-    if not all(values):
+    if not values or not all(values):
         return None
     seeds = sorted(set.intersection(*(set(one) for one in values)))
     signs = [-1.0 if evidence.metrics[name].direction == "lower" else 1.0 for name in names]

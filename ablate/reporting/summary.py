@@ -75,7 +75,8 @@ def _largest(found: Findings) -> list[str]:
     best = max(rows, key=lambda row: row.effect.value)
     declared = any(f.declared for f in found.families if f.name == best.kind)
     sentence = (
-        f"{'The' if declared else 'Exploratory: the'} largest gain of a trained cell over {best.control} is that of {best.treatment}:"
+        f"{'The' if declared else 'Exploratory: the'} largest gain of a trained cell over"
+        f" {best.control} is that of {best.treatment}:"
         f" {text.difference(best.effect, _primary_unit(found))}"
     )
     if len(rows) > 1:
