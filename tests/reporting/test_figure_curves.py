@@ -102,7 +102,7 @@ def test_many_cells_of_long_curves_are_all_drawn_within_the_budget() -> None:
             f"cell {k}",
             tuple(Curve(steps, {m: rng.normal(size=1000) for m in METRICS}) for _ in range(2)),
         )
-        for k in range(14)
+        for k in range(8)
     ]
     with drawn_in("slides"):
         drawn = draw_curves(cells, METRICS[:1], "training", title="Training", baseline=cells[0])

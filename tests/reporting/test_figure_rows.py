@@ -40,7 +40,7 @@ def test_a_forest_has_the_numbers_of_its_rows_beside_them() -> None:
     assert {"−3.0 [−5.0, −1.0]", "▼ worse", "1*", "0.200", "400"} <= set(shown)
 
 
-@pytest.mark.parametrize(("style", "count"), [("screen", 40), ("paper", 24), ("slides", 16)])
+@pytest.mark.parametrize(("style", "count"), [("screen", 40), ("paper", 22), ("slides", 15)])
 def test_many_rows_with_long_names_are_whole_in_every_style(style: str, count: int) -> None:
     rows = [effect(f"{LONG} {k}", k / 10) for k in range(count)]
     drawn = plot([("Against SFT", rows)], style)

@@ -184,6 +184,7 @@ def _plain(axes: Any, ticks: Sequence[float], *, is_left: bool, is_last: bool, s
 def draw_panel(
     axes: Any, cell: CellCurves, metric: str, *, baseline: CellCurves | None, most: int
 ) -> None:
+    """Draw one cell's band and mean over the baseline's mean, in about ``most`` points a line."""
     if baseline is not None:
         other = summary(baseline.seeds, metric)
         _line(axes, other.steps, other.mean, most=most // 2, colour=GREY, width=1.0, dash="--")

@@ -77,8 +77,8 @@ def _title(figure: Figure, bars: Bars, step: Step, index: int) -> None:
     size, room = TITLE, 0.86 * wide / BOLD
     while size > SMALLEST_TITLE and text_inches(step.title, size) > room:
         size -= 0.5
-    words = fitted(step.title, room, size).split("\n")
-    words = words[0] if len(words) == 1 else f"{words[0]} …"
+    lines = fitted(step.title, room, size).split("\n")
+    words = lines[0] if len(lines) == 1 else f"{lines[0]} …"
     figure.text(EDGE, 0.955, words, fontsize=size, fontweight="bold", va="center", ha="left")
     end = EDGE + BOLD * text_inches(words, size) / wide + 0.015
     key = Rectangle((min(end, 0.93), 0.955 - 0.11 / high), 0.38 / wide, 0.22 / high)
