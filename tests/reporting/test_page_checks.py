@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablate.reporting.check_tables import pairing_table, tripwire_table
+from ablate.reporting.checks import TRIPWIRES
+from ablate.reporting.findings import analyse
+from ablate.reporting.tables import Table
+
+from .builders import change
+from .suite_builders import Cellular, suite_study
+
+
+def fields(table: Table | None, head: str) -> list[str]:
+    assert table is not None
+    return next([cell.text for cell in row] for row in table.rows if row[0].text == head)
+
+
+def test_every_tripwire_says_what_it_looked_at_and_what_it_found(tmp_path: Path) -> None:
+    cells = {"A": Cellular(), "B": Cellular(), "C": Cellular(invalid=("half are empty",))}
+    study = change(suite_study(tmp_path, cells), "B", 1, missing="failed: oom", artifacts={})
+    table = tripwire_table(analyse(study))
+    assert table is not None
+    assert [row[0].text for row in table.rows][: len(TRIPWIRES)] == [w.name for w in TRIPWIRES]
+    # B and C are compared with A; the failed run of B and the evaluations of C are one find each.
+    failed = fields(table, "runs that failed")
+    assert failed[1:3] == ["2 of 2 comparisons", "1"] and "B, seed 1: failed: oom" in failed[3]
+    assert fields(table, "evaluations that distrust themselves")[2] == "1"
+    assert fields(table, "different items")[1:4] == ["2 of 2 comparisons", "nothing", "–"]
+    assert fields(table, "refusals")[1] == "2 of 2 comparisons"
+
+
+def test_the_pairing_audit_counts_items_and_equal_prompts(tmp_path: Path) -> None:
+    study = suite_study(tmp_path, {"A": Cellular(), "B": Cellular()}, items=10)
+    folder = study.runs_of("B")[0].folder("evaluation")
+    assert folder is not None
+    path = folder / "samples.jsonl"
+    lines = path.read_text().splitlines()
+    lines[0] = lines[0].replace('"prompt_hash": "p000"', '"prompt_hash": "other"')
+    del lines[1]
+    path.write_text("\n".join(lines) + "\n")
+    # 6 tasks of the tree with 10 items; one is gone from B, and one was asked otherwise.
+    row = fields(pairing_table(analyse(study)), "B − A")
+    assert row == ["B − A", "0, 1", "4", "59", "1", "98.3 %"]
