@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.reporting import text
@@ -77,9 +77,16 @@ def option_table(found: Findings) -> Table | None:
             "Cost: what a run with the option spends over what one of the baseline does, wall"
             " seconds where known, else generated tokens. The order is that of sizes, not of"
             " evidence: neighbours need not differ.",
-            *notes_on_rows(found, "baseline", [first, *(option.cell for option in options)]),
+            *_notes(found, [first, *(option.cell for option in options)]),
         ),
     )
+
+
+def _notes(found: Findings, cells: Sequence[str]) -> Iterator[str]:
+    said = list(notes_on_rows(found, "baseline", cells))
+    # Of the primary metric alone: what is said of other columns concerns none here.
+    declared = any(family.name == "baseline" and family.declared for family in found.families)
+    yield from said[1:] if declared else said
 
 
 def _size(row: EffectRow) -> float:

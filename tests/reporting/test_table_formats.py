@@ -58,7 +58,7 @@ def is_balanced(source: str) -> bool:
     return open_braces == 0 and not open_environments
 
 
-def test_every_row_of_a_latex_table_fills_its_columns_and_all_braces_close():
+def test_every_row_of_a_latex_table_fills_its_columns_and_all_braces_close() -> None:
     source = latex_table(TABLE)
     body = source[source.index(r"\toprule") : source.index(r"\bottomrule")]
     rows = [line for line in body.splitlines() if line.endswith(r"\\")]
@@ -67,7 +67,7 @@ def test_every_row_of_a_latex_table_fills_its_columns_and_all_braces_close():
     assert [columns_of(row) for row in rows] == [3] * 9
 
 
-def test_latex_has_groups_rules_and_titles_over_columns():
+def test_latex_has_groups_rules_and_titles_over_columns() -> None:
     source = latex_table(TABLE)
     assert r"\multicolumn{3}{l}{\textit{Web}} \\" in source
     assert r"\multicolumn{1}{c}{} & \multicolumn{2}{c}{GSM8K} \\" in source
@@ -76,17 +76,17 @@ def test_latex_has_groups_rules_and_titles_over_columns():
     assert r"\textbf{58.1}" in source and r"\textit{+0.2}" in source
 
 
-def test_latex_is_shaded_only_where_it_is_asked_for():
+def test_latex_is_shaded_only_where_it_is_asked_for() -> None:
     assert "cellcolor" not in latex_table(TABLE)
     assert latex_table(TABLE, shaded=True).count(r"\cellcolor") == 1
 
 
-def test_a_row_of_latex_never_starts_with_what_a_line_break_would_swallow():
+def test_a_row_of_latex_never_starts_with_what_a_line_break_would_swallow() -> None:
     assert escape("* SFT") == "{*} SFT"
     assert escape("[web]") == "{[}web]"
 
 
-def test_why_a_field_is_missing_is_a_letter_and_a_line_below():
+def test_why_a_field_is_missing_is_a_letter_and_a_line_below() -> None:
     source = latex_table(TABLE)
     assert source.count(DASH.replace("–", "--") + "$^{a}$") == 2
     assert r"$^{a}$ not run. $^{b}$ failed: no\_memory." in source
@@ -95,14 +95,14 @@ def test_why_a_field_is_missing_is_a_letter_and_a_line_below():
     assert notes_of(TABLE) == ["A note.", r"a: not run. b: failed: no\_memory."]
 
 
-def test_markdown_has_groups_as_rows_and_as_many_fields_in_each():
+def test_markdown_has_groups_as_rows_and_as_many_fields_in_each() -> None:
     lines = markdown_table(TABLE).splitlines()
     assert lines[0] == r"| data\_set | GSM8K<br>small | GSM8K<br>large |"
     assert "| **Web** |  |  |" in lines
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {5}
 
 
-def test_csv_has_the_unrounded_number_beside_what_is_printed():
+def test_csv_has_the_unrounded_number_beside_what_is_printed() -> None:
     rows = list(csv.DictReader(io.StringIO(table_csv(TABLE))))
     assert [row["group"] for row in rows] == ["", "Web", "Web", "Human"]
     assert rows[1]["GSM8K: small"] == "57.0 (± 1.2)"
@@ -111,13 +111,13 @@ def test_csv_has_the_unrounded_number_beside_what_is_printed():
     assert "GSM8K: large: value" not in rows[0]
 
 
-def test_csv_never_holds_a_name_that_a_spreadsheet_runs():
+def test_csv_never_holds_a_name_that_a_spreadsheet_runs() -> None:
     rows = list(csv.DictReader(io.StringIO(table_csv(TABLE))))
     assert rows[3]["data_set"] == "'=1+1"
     assert rows[2]["GSM8K: small"] == "+0.2"
 
 
-def test_a_table_without_groups_is_one_block():
+def test_a_table_without_groups_is_one_block() -> None:
     table = Table("t", "", ("a",), ((Cell("x"),), (Cell("y"),)))
     assert table.blocks == (("", table.rows),)
     assert table_csv(table) == "a\nx\ny\n"
