@@ -18,6 +18,7 @@ from ablate.reporting.ranking_figures import critical_difference, performance_pr
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.reward_outcome import reward_policy
 from ablate.reporting.step_figures import cumulative, duel, step_frames, stepwise
+from ablate.reporting.task_levels import task_levels
 from ablate.reporting.training_figures import offline_curves, online_curves
 
 FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
@@ -38,6 +39,7 @@ FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "over-optimization": reward_kl,
     "costs": costs,
     "trade-offs": trade_offs,
+    "task-levels": task_levels,
     "win-rate-length": win_rates,
     "reward-accuracy": accuracy,
     "reward-outcome": reward_policy,
