@@ -17,6 +17,7 @@ from ablate.reporting.records import StudyRecord
 from ablate.reporting.report import ReportFiles, build_report
 from ablate.reporting.scope import scope_of
 from ablate.reporting.scores_comparison import comparison
+from ablate.reporting.study_tables import TABLES
 
 from .builders import Fake, Size, change, study_of, unfinished
 
@@ -256,3 +257,9 @@ def test_the_scope_names_what_seeds_do_not_reach(grid_study: StudyRecord) -> Non
     assert scope_of(analyse(study)).endswith(
         "leave out what redrawing the sampled completions would change."
     )
+
+
+def test_every_table_of_the_page_can_be_asked_for_by_the_name_of_its_file(
+    ladder_report: ReportFiles,
+) -> None:
+    assert {path.stem for path in ladder_report.tables} <= set(TABLES)
