@@ -14,6 +14,7 @@ from ablate.plan.build import Plan, Run
 from ablate.plan.cells import Cell
 from ablate.plan.data_notes import data_name, judged
 from ablate.reporting.costs import spent_by
+from ablate.reporting.inventory import Inventory
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
 from ablate.spec.data import DataConfig
 from ablate.spec.factors import UNUSED
@@ -40,6 +41,8 @@ def study_record(
     ``reasons`` says by fingerprint why a job has no artifact; others were not run.
     """
     study = loaded.study
+    jobs = (job for run in plan.runs for job in run.jobs.values())
+    inventory = Inventory(store, jobs, hashed=SCORES)
     return StudyRecord(
         name=study.study,
         question=study.question,
@@ -50,7 +53,9 @@ def study_record(
         design=cast(Design, study.design),
         cells=tuple(cell.name for cell in plan.cells),
         runs=tuple(
-            _described(_run_record(run, plan, store, reasons or {}), run.cell, loaded)
+            _described(
+                _run_record(run, plan, inventory, reasons or {}, store=store), run.cell, loaded
+            )
             for run in plan.runs
         ),
         source_text=loaded.source.text,
@@ -77,11 +82,10 @@ def _baseline(loaded: LoadedStudy, plan: Plan) -> str | Mapping[str, str] | None
     return next(iter(controls.values()), None)
 
 
-def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) -> RunRecord:
-    folders: dict[str, Path | None] = {}
-    for role, job in run.jobs.items():
-        there = store.has(job.stage, job.fingerprint, hashes=job.stage in SCORES)
-        folders[role] = store.artifact(job.stage, job.fingerprint) if there else None
+def _run_record(
+    run: Run, plan: Plan, inventory: Inventory, reasons: Mapping[str, str], *, store: Store
+) -> RunRecord:
+    folders = {role: inventory.folder(job) for role, job in run.jobs.items()}
     fingerprints = {role: job.fingerprint for role, job in run.jobs.items()}
     kind: RunKind = run.cell.start
     return RunRecord(
@@ -95,7 +99,7 @@ def _run_record(run: Run, plan: Plan, store: Store, reasons: Mapping[str, str]) 
         artifacts=folders,
         fingerprints=fingerprints,
         missing=None if folders["evaluation"] else _reason(run, folders, reasons, store=store),
-        spent=spent_by(run, store) if kind == "policy" else {},
+        spent=spent_by(run, inventory) if kind == "policy" else {},
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from ablate.plan.build import Run
 from ablate.plan.job import Job
+from ablate.reporting.inventory import Inventory
 from ablate.spec.policies import PolicyConfig
-from ablate.store.layout import Store
-from ablate.store.manifest import Manifest, read_manifest
+from ablate.store.manifest import Manifest
 
 UNITS: Mapping[str, str] = {
     "preferences": "preferences",
@@ -21,7 +21,7 @@ _SPENDING = ("reward_model", "reference", "labels", "samples", "policy")
 """Stages whose cost is the arm's own; base model and SFT come before every arm."""
 
 
-def spent_by(run: Run, store: Store) -> dict[str, float]:
+def spent_by(run: Run, inventory: Inventory) -> dict[str, float]:
     """Return a run's spending by unit; empty while any of its training jobs is missing.
 
     Shared jobs count in full for every run that uses them: what the arm would cost alone. A label
@@ -31,7 +31,7 @@ def spent_by(run: Run, store: Store) -> dict[str, float]:
     jobs = {job.fingerprint: job for job in run.jobs.values() if job.stage in _SPENDING}
     found: dict[str, Manifest] = {}
     for fingerprint, job in jobs.items():
-        manifest = read_manifest(store.artifact(job.stage, fingerprint))
+        manifest = inventory.manifest(job.stage, fingerprint)
         if manifest is None:
             return {}
         found[fingerprint] = manifest
@@ -40,7 +40,7 @@ def spent_by(run: Run, store: Store) -> dict[str, float]:
         for unit in ("generated_tokens", "reward_calls"):
             total[unit] += manifest.counts.get(unit, 0.0)
         total["seconds"] += seconds_of(manifest)
-    total["preferences"] = _labels(list(jobs.values()), found, store)
+    total["preferences"] = _labels(list(jobs.values()), found, inventory)
     return total
 
 
@@ -55,7 +55,7 @@ def seconds_of(manifest: Manifest) -> float:
     return max(manifest.wall_seconds, counted)
 
 
-def _labels(jobs: list[Job], found: Mapping[str, Manifest], store: Store) -> float:
+def _labels(jobs: list[Job], found: Mapping[str, Manifest], inventory: Inventory) -> float:
     """Return the labels of every data set that a job learns from, and those bought later.
 
     Pairs that are labelled in the study cost no label of their data set, but for the ties that keep
@@ -75,5 +75,5 @@ def _labels(jobs: list[Job], found: Mapping[str, Manifest], store: Store) -> flo
     for key, job in made.items():
         if dict(job.inputs)["preferences"].fingerprint not in data:
             bought += found[key].counts.get("preferences", 0.0)
-    manifests = (read_manifest(store.artifact("preferences", key)) for key in data)
+    manifests = (inventory.manifest("preferences", key) for key in data)
     return bought + sum(m.counts.get("preferences", 0.0) for m in manifests if m is not None)
