@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from ablate.reporting import text
 from ablate.reporting.effects import Basis
+from ablate.reporting.factorial import main_analysis
 from ablate.reporting.findings import Findings
+from ablate.reporting.ranking import ranking_of
 from ablate.reporting.records import listed
 from ablate.reporting.scope import scope_of
 from ablate.reporting.tables import points
@@ -102,6 +104,16 @@ def _further(found: Findings) -> Iterator[str]:
             "What to expect of the best cell again: its difference drawn towards the mean of its"
             " family by the share of the spread that noise explains (empirical Bayes, variance by"
             " Paule and Mandel 1982)."
+        )
+    if (one := main_analysis(found)) is not None:
+        yield (
+            "Factors: type II sums of squares over full blocks of cells, marginal means with every"
+            f" combination counted alike, tested against {one.result.error_name}; exploratory."
+        )
+    if ranking_of(found) is not None:
+        yield (
+            "Ranks: joint redraws of items and seeds. Which cells may be the best: differences to"
+            " the best score, adjusted over all pairs of cells by the smallest p of joint redraws."
         )
     if any(not math.isnan(row.tipping_seed_sd) for row in found.effects):
         yield (
