@@ -125,6 +125,7 @@ def test_the_chart_is_whole_and_readable_in_every_style(style: str) -> None:
     with drawn_in(style):
         drawn = draw_bars(bars(), "b", title="T", caption="")
     assert edge_is_free(drawn) and min(font_sizes(drawn.svg)) >= 6
+    assert {"▲ better", "? inconclusive"} <= set(words(drawn.svg))
     if style == "paper":
         assert inches(drawn.svg)[0] == pytest.approx(6.75)
     if style == "slides":

@@ -171,22 +171,24 @@ def _steps(axes: Any, bars: Bars) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -1.5 * reach), min(high, 1.5 * reach))
     present = dict.fromkeys(row.verdict for row in bars.steps.values())
+    shown = [verdict for verdict in Verdict if verdict in present]
     axes.legend(
-        handles=[verdict_key(verdict) for verdict in Verdict if verdict in present],
+        handles=[verdict_key(verdict) for verdict in shown],
+        labelcolor=[VERDICT_COLOURS[verdict] for verdict in shown],
+        handlelength=0,
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
         borderaxespad=0.1,
         ncols=6,
-        handletextpad=0.3,
+        handletextpad=0,
         columnspacing=1.2,
     )
 
 
 def verdict_key(verdict: Verdict) -> Line2D:
-    """Return the key of a verdict's symbol."""
-    symbol, colour = f"${verdict.symbol}$", VERDICT_COLOURS[verdict]
-    key = Line2D([], [], linestyle="", marker=symbol, markersize=7, color=colour)
-    key.set_label(verdict.value)
+    """Return the key of a verdict: its symbol stands in the words."""
+    key = Line2D([], [], linestyle="")
+    key.set_label(f"{verdict.symbol} {verdict.value}")
     return key
 
 
