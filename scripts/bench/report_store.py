@@ -190,7 +190,7 @@ def make(root: Path, *, rates: int, seeds: int, items: int) -> tuple[Path, int]:
     """Write a study file and a store with all its artifacts; return the file and the runs."""
     root.mkdir(parents=True, exist_ok=True)
     study = root / "scale.yaml"
-    shown = ", ".join(f"{1e-5 * (number + 1):.0e}" for number in range(rates))
+    shown = ", ".join(f"{number + 1}e-5" for number in range(rates))
     study.write_text(STUDY.format(seeds=seeds, rates=shown), encoding="utf-8")
     plan = plan_study(load_study(study, ()))
     store = Store(root / "store")
