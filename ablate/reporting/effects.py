@@ -21,11 +21,11 @@ from ablate.reporting.estimating import (
     without_interval,
 )
 from ablate.reporting.evidence import Evidence
-from ablate.stats.crossed import Arm, difference_components
+from ablate.stats.crossed import Arm, Components, difference_components, matched_components
 from ablate.stats.estimate import Estimate
 from ablate.stats.multiplicity import Correction, adjust
 from ablate.stats.paired import tipping_seed_sd
-from ablate.stats.power import detectable_effect, seeds_needed
+from ablate.stats.power import detectable_difference, detectable_effect, seeds_needed
 from ablate.stats.shrinkage import shrunken
 from ablate.stats.simultaneous import max_t_of
 from ablate.stats.verdicts import Verdict, decide, equivalence_p
@@ -175,14 +175,28 @@ def _adjusted(evidence: Evidence, drafts: Sequence[_Draft]) -> list[EffectRow]:
     )
     rows = []
     for draft, p_value, drawn in zip(drafts, p_values, expected, strict=True):
-        shown = draft.row.shown
-        smallest = math.nan
-        if shown.defined:
-            smallest = detectable_effect(shown.standard_error, shown.degrees, alpha=alpha)
         more = _seeds_to_resolve(draft, margin_of(evidence, draft.row.metric), alpha)
-        filled = replace(draft.row, p_adjusted=p_value, detectable=smallest)
+        filled = replace(draft.row, p_adjusted=p_value, detectable=_detectable(draft, alpha))
         rows.append(replace(filled, shrunken=drawn, seeds_to_resolve=more))
     return rows
+
+
+def _components(draft: _Draft) -> Components | None:
+    """Return the components behind an interval that crosses items and seeds; else None."""
+    measures = {Basis.CROSSED: difference_components, Basis.MATCHED: matched_components}
+    arms, measure = draft.difference.arms, measures.get(draft.row.basis)
+    if arms is None or measure is None or not draft.row.effect.defined:
+        return None
+    return measure(*arms)
+
+
+def _detectable(draft: _Draft, alpha: float) -> float:
+    shown, parts = draft.row.shown, _components(draft)
+    if parts is not None:
+        return detectable_difference(parts, draft.row.effect.n_seeds, alpha=alpha)
+    if not shown.defined:
+        return math.nan
+    return detectable_effect(shown.standard_error, shown.degrees, alpha=alpha)
 
 
 def _p_adjusted(evidence: Evidence, drafts: Sequence[_Draft], correction: str) -> list[float]:
@@ -213,12 +227,10 @@ def _p_adjusted(evidence: Evidence, drafts: Sequence[_Draft], correction: str) -
 
 
 def _seeds_to_resolve(draft: _Draft, margin: float, alpha: float) -> int | None:
-    arms, effect = draft.difference.arms, draft.row.effect
-    crossed = draft.row.basis in (Basis.CROSSED, Basis.MATCHED)
-    if arms is None or not crossed or not effect.defined or not margin > 0:
+    parts = _components(draft)
+    if parts is None or not margin > 0:
         return None
-    parts = difference_components(*arms)
-    return seeds_needed(parts, min(arm.n_seeds for arm in arms), margin, alpha=alpha)
+    return seeds_needed(parts, draft.row.effect.n_seeds, margin, alpha=alpha)
 
 
 def _one_answer(rows: list[EffectRow]) -> list[EffectRow]:

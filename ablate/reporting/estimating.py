@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from ablate.reporting.contrasts import Contrast
 from ablate.reporting.evidence import Evidence
-from ablate.stats.borrowed import borrowed_difference, pooled_seed_sd
+from ablate.stats.borrowed import borrowed_difference, pooled_overlap, pooled_seed_sd
 from ablate.stats.crossed import (
     Arm,
     crossed_difference,
@@ -129,24 +129,40 @@ def _effect(
         if analysis.seeds == "matched":
             return matched_difference(*arms), Basis.MATCHED
         return crossed_difference(*arms), Basis.CROSSED
-    seed_sd, degrees = _seed_sd(evidence, metric)
-    if math.isnan(seed_sd):
-        return crossed_difference(*arms), Basis.ITEMS
-    return borrowed_difference(*arms, seed_sd=seed_sd, degrees=degrees), Basis.BORROWED
-
-
-def _seed_sd(evidence: Evidence, metric: str) -> tuple[float, float]:
-    """Return the SD over training seeds that one seed a cell may borrow, with its degrees.
-
-    A declared one holds for the primary metric and is taken as exact. Else that of the trained
-    cells with several seeds; a starting point's seeds share one checkpoint and do not count.
-    """
-    analysis = evidence.study.analysis
     if analysis.seed_sd is not None and metric == analysis.primary:
-        return analysis.seed_sd, math.inf
+        lent = _Lent(analysis.seed_sd, math.inf, 0.0)
+    else:
+        lent = _lent(evidence, metric)
+    if math.isnan(lent.seed_sd):
+        return crossed_difference(*arms), Basis.ITEMS
+    borrowed = borrowed_difference(
+        *arms, seed_sd=lent.seed_sd, degrees=lent.degrees, overlap=lent.overlap
+    )
+    return borrowed, Basis.BORROWED
+
+
+@dataclass(frozen=True)
+class _Lent:
+    """A spread over training seeds for cells that have one."""
+
+    seed_sd: float
+    degrees: float
+    """Infinite for a declared one, which is taken as exact."""
+    overlap: float
+    """Part of its square that is the luck of single items."""
+
+
+def _lent(evidence: Evidence, metric: str) -> _Lent:
+    """Return the spread of the trained cells with several seeds, NaN where there are none.
+
+    A starting point's seeds share one checkpoint and lend nothing.
+    """
     trained = dict.fromkeys(run.cell for run in evidence.study.runs if run.kind == "policy")
-    kept = [cell for cell in trained if not evidence.invalid(cell)]
-    return pooled_seed_sd([list(evidence.values(cell, metric).values()) for cell in kept])
+    values = {cell: evidence.values(cell, metric) for cell in trained if not evidence.invalid(cell)}
+    seed_sd, degrees = pooled_seed_sd([list(scores.values()) for scores in values.values()])
+    several = [(cell, tuple(scores)) for cell, scores in values.items() if len(scores) > 1]
+    arms = [arm for cell, seeds in several if (arm := evidence.arm(cell, metric, seeds))]
+    return _Lent(seed_sd, degrees, pooled_overlap(arms))
 
 
 def _arms(evidence: Evidence, contrast: Contrast, metric: str) -> tuple[Arm, Arm] | None:

@@ -13,6 +13,7 @@ from ablate.reporting.estimating import margin_of, score_of
 from ablate.reporting.evidence import Evidence
 from ablate.reporting.records import StudyRecord
 from ablate.spec.analysis import Analysis, DeclaredContrast
+from ablate.stats.borrowed import borrowed_difference, pooled_overlap
 from ablate.stats.crossed import crossed_difference, matched_difference
 from ablate.stats.estimate import Claim
 from ablate.stats.multiplicity import adjust
@@ -62,12 +63,21 @@ def test_one_seed_borrows_the_spread_of_the_cells_that_have_several(study: Study
     row = one(partial)
     assert row.basis is Basis.BORROWED and row.effect.defined
     assert row.effect.claim is Claim.RECIPE and row.effect.n_seeds == 1
-    values = Evidence(partial).values
+    evidence = Evidence(partial)
     cells = [c for c in study.cells if c not in ("base", "SFT", TREATED)]
-    scores = [list(values(cell, "average").values()) for cell in cells]
+    scores = [list(evidence.values(cell, "average").values()) for cell in cells]
     squares = sum(sum((x - sum(s) / 3) ** 2 for x in s) for s in scores)
-    seed = 2 * squares / (2 * len(scores))  # 2 degrees a cell; SD^2 (1/1 + 1/1)
-    assert row.effect.standard_error**2 == pytest.approx(row.checkpoint.standard_error**2 + seed)
+    seed_sd, degrees = math.sqrt(squares / (2 * len(scores))), 2 * len(scores)  # 2 a cell
+    lenders = [evidence.arm(cell, "average", (0, 1, 2)) for cell in cells]
+    arms = [evidence.arm(cell, "average", (0,)) for cell in (TREATED, CONTROL)]
+    expected = borrowed_difference(
+        *arms,  # type: ignore[arg-type]
+        seed_sd=seed_sd,
+        degrees=degrees,
+        overlap=pooled_overlap(lenders),  # type: ignore[arg-type]
+    )
+    assert row.effect.standard_error == pytest.approx(expected.standard_error)
+    assert row.effect.degrees == pytest.approx(expected.degrees)
 
 
 def test_starting_points_lend_no_spread_because_their_seeds_share_a_checkpoint(
