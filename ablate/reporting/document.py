@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ablate.reporting.data_cards import data_report
 from ablate.reporting.findings import Findings
 from ablate.reporting.methods import REFERENCES, methods
+from ablate.reporting.parallel import in_parallel
 from ablate.reporting.provenance import Provenance, provenance_of
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.reward_models import alarms_of
@@ -24,8 +26,8 @@ from ablate.reporting.sections import (
     judged,
     outputs,
     over_optimization,
-    ranking,
     questions,
+    ranking,
     rewards,
     samples,
     scores,
@@ -78,11 +80,15 @@ SECTIONS: tuple[SectionMaker, ...] = (
     checks.section,
 )
 """The page in reading order."""
+MANY_RUNS = 200
+"""Runs from which on sections are made in several processes; fewer take seconds anyway."""
 
 
 def document_of(found: Findings, sections: Sequence[SectionMaker] = SECTIONS) -> Document:
     """Return the content of a study's report; sections without anything to show are left out."""
-    made = [make(found) for make in sections]
+    makes = [partial(make, found) for make in sections]
+    large = len(found.study.runs) >= MANY_RUNS
+    made = in_parallel(makes) if large else [make() for make in makes]
     provenance = provenance_of(found.study)
     warnings = (*data_report(found.study).warnings, *provenance.warnings)
     return Document(

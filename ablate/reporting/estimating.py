@@ -75,6 +75,13 @@ def score_of(evidence: Evidence, cell: str, metric: str) -> Estimate:
     The claim of the estimate says which. NaN where the cell has no such metric. A published score
     has an interval only where its standard error is stated.
     """
+    key = (cell, metric)
+    if key not in evidence.estimates:
+        evidence.estimates[key] = _score_of(evidence, cell, metric)
+    return evidence.estimates[key]
+
+
+def _score_of(evidence: Evidence, cell: str, metric: str) -> Estimate:
     values = evidence.values(cell, metric)
     if not values:
         return UNKNOWN

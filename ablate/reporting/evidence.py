@@ -32,6 +32,7 @@ from ablate.reporting.strata import GREEDY, strata_of
 from ablate.reporting.suite_tasks import Tasks, average_without, by_category, tasks_of
 from ablate.spec.suites import TaskDefinition
 from ablate.stats.crossed import Arm
+from ablate.stats.estimate import Estimate
 from ablate.store.manifest import read_manifest
 
 EVALUATION = "evaluation"
@@ -44,6 +45,8 @@ class Evidence:
     def __init__(self, study: StudyRecord) -> None:
         """Read nothing yet."""
         self.study = study
+        self.estimates: dict[tuple[str, str], Estimate] = {}
+        """Scores by cell and metric that were computed before: tables and figures share them."""
         self._files: dict[Path, ScoreFile] = {}
         self._rows: dict[Path, Mapping[str, MetricRow]] = {}
         self._configs: dict[Path, Mapping[str, object]] = {}
