@@ -6,7 +6,7 @@ import math
 
 from ablate.reporting import text
 from ablate.reporting.contrasts import baseline_cell
-from ablate.reporting.effects import EffectRow, score_of
+from ablate.reporting.effects import EffectRow, margin_of, score_of
 from ablate.reporting.figures.forest import draw_forest
 from ablate.reporting.figures.save import Drawing
 from ablate.reporting.figures.strips import Strip, draw_strips
@@ -35,7 +35,8 @@ def forest(found: Findings) -> Drawing | None:
         )
     metric = found.evidence.metric(rows[0].metric)
     unit = "percent" if metric is None else metric.unit
-    margin = found.study.margin if unit == "percent" else 0.0
+    declared = margin_of(found.evidence, found.study.primary)
+    margin = 0.0 if math.isnan(declared) else declared
     return draw_forest(groups, "forest", unit=unit, margin=margin, caption=caption)
 
 

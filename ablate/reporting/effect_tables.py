@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.reporting import text
-from ablate.reporting.effects import Basis, EffectRow
+from ablate.reporting.effects import Basis, EffectRow, margin_of
 from ablate.reporting.findings import Findings
 from ablate.reporting.tables import Cell, Table, known, points, tone_of
 from ablate.stats.verdicts import Verdict
@@ -24,7 +24,7 @@ def family_table(found: Findings, name: str) -> Table | None:
 def effects(found: Findings, rows: Sequence[EffectRow], name: str, *, caption: str) -> Table:
     """Return the effects with everything behind each: the data table of the forest plot."""
     unit = found.evidence.metrics[rows[0].metric].unit
-    notes = [notes_of(row, found.study.margin, unit) for row in rows]
+    notes = [notes_of(row, margin_of(found.evidence, row.metric), unit) for row in rows]
     columns = ("contrast", "Δ [95 % CI]", "adj. p", "verdict", "detectable", "items", "seeds")
     return Table(
         name,
@@ -52,6 +52,10 @@ def _difference(row: EffectRow, unit: str) -> Cell:
     return Cell(said, sort=row.effect.value, tone=tone_of(row), low=low, high=high)
 
 
+_CROSSED = (Basis.CROSSED, Basis.MATCHED)
+"""Intervals that more seeds would shorten."""
+
+
 def notes_of(row: EffectRow, margin: float, unit: str) -> list[str]:
     """Say what a reader must know beside an effect: tripwires, one seed, what would resolve it."""
     notes = [*row.invalid, *row.warnings]
@@ -61,10 +65,13 @@ def notes_of(row: EffectRow, margin: float, unit: str) -> list[str]:
         return notes
     if not row.effect.defined and row.checkpoint.defined:
         notes.append(f"1 seed: interval over items only; {_tipping(row.tipping_seed_sd, unit)}")
+    elif row.basis is Basis.BORROWED:
+        notes.append("1 seed: its spread over seeds is that of other cells")
     elif row.seeds_to_resolve is not None:
-        notes.append(f"{row.seeds_to_resolve} seeds a side would show {points(margin)}")
-    elif row.effect.defined and unit == "percent" and row.detectable > margin > 0:
-        notes.append(f"more seeds alone cannot show {points(margin)}: more items are needed too")
+        notes.append(f"{row.seeds_to_resolve} seeds a side would show {points(margin, unit)}")
+    elif row.basis in _CROSSED and row.effect.defined and row.detectable > margin > 0:
+        shown = points(margin, unit)
+        notes.append(f"more seeds alone cannot show {shown}: more items are needed too")
     return notes
 
 

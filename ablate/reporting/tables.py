@@ -10,7 +10,7 @@ from typing import Literal
 from ablate.reporting import text
 from ablate.reporting.artifacts import MetricRow
 from ablate.reporting.costs import UNITS
-from ablate.reporting.effects import EffectRow, score_of
+from ablate.reporting.effects import EffectRow, margin_of, score_of
 from ablate.reporting.findings import Findings
 from ablate.reporting.flags import flags_of
 from ablate.reporting.records import listed
@@ -120,8 +120,10 @@ def known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def points(margin: float) -> str:
-    """Return ``1 point`` or ``0.5 points``."""
+def points(margin: float, unit: str = "percent") -> str:
+    """Return ``1 point``, ``0.5 points``, or a margin in another unit."""
+    if unit != "percent":
+        return f"{margin:g} ({text.unit_name(unit)})"
     return f"{margin:g} point" + ("" if margin == 1 else "s")
 
 
@@ -135,26 +137,40 @@ def sight(found: Findings) -> Table | None:
             continue
         smallest = sorted(row.detectable for row in effect_rows)
         middle = smallest[len(smallest) // 2]
-        margin = found.study.margin if metric.unit == "percent" else math.nan
+        margin = margin_of(found.evidence, name)
         blind = middle > margin
         rows.append(
             (
                 Cell(text.label(name) + (" (primary)" if name == found.study.primary else "")),
-                Cell(str(effect_rows[0].shown.n_items), sort=float(effect_rows[0].shown.n_items)),
+                _items(effect_rows[0].shown.n_items),
                 Cell(_range([row.effect.n_seeds for row in effect_rows])),
-                Cell(_errors(effect_rows)),
+                Cell(_errors(effect_rows, metric.unit)),
                 Cell(
-                    f"{text.plain(middle)} ({text.plain(smallest[0])}–{text.plain(smallest[-1])})",
+                    f"{text.plain(middle, metric.unit)}"
+                    f" ({text.plain(smallest[0], metric.unit)}–"
+                    f"{text.plain(smallest[-1], metric.unit)})",
                     sort=middle,
                     tone="worse" if blind else "",
                 ),
-                Cell(text.plain(margin), sort=known(margin)),
-                Cell("no: blind to the margin" if blind else "yes"),
+                Cell(text.plain(margin, metric.unit), sort=known(margin)),
+                Cell(_enough(margin, blind)),
             )
         )
     columns = ("metric", "items", "seeds", "SE", "detectable: median (range)", "margin", "enough?")
-    caption = "True differences, in points, that are found with probability 0.8 at the corrected α."
+    caption = "True differences, percentages in points, found 8 times in 10 at the corrected α."
     return Table("sight", caption, columns, tuple(rows)) if rows else None
+
+
+def _enough(margin: float, blind: bool) -> str:
+    if math.isnan(margin):
+        return "no margin declared"
+    return "no: blind to the margin" if blind else "yes"
+
+
+def _items(count: int) -> Cell:
+    if not count:
+        return Cell(text.DASH, tone="muted", hint="published numbers have no items")
+    return Cell(str(count), sort=float(count))
 
 
 def _range(values: Sequence[int]) -> str:
@@ -162,9 +178,10 @@ def _range(values: Sequence[int]) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
-def _errors(rows: Sequence[EffectRow]) -> str:
+def _errors(rows: Sequence[EffectRow], unit: str) -> str:
     errors = [r.shown.standard_error for r in rows if not math.isnan(r.shown.standard_error)]
-    return f"{text.plain(min(errors))}–{text.plain(max(errors))}" if errors else text.DASH
+    bounds = [text.plain(bound, unit) for bound in (min(errors), max(errors))] if errors else []
+    return "–".join(dict.fromkeys(bounds)) or text.DASH
 
 
 def score_cell(estimate: Estimate, unit: str) -> Cell:
