@@ -128,6 +128,9 @@ class _Expansion:
             if imported.after is not None and imported.after not in self.study.imported:
                 found = one_of(imported.after, self.study.imported)
                 self._equal.append(Problem(("imported", name, "after"), found))
+            elif self._goes_round(name):
+                found = f"{show(imported.after)} comes after this row itself. Name an earlier one."
+                self._equal.append(Problem(("imported", name, "after"), found))
             if name in names:
                 found = f"{show(name)} is the name of a cell of the design. Choose another."
                 self._equal.append(Problem(("imported", name), found, at_key=True))
@@ -151,6 +154,14 @@ class _Expansion:
                 row=True,
                 results=results,
             )
+
+    def _goes_round(self, name: str) -> bool:
+        """Whether the rows that a published row stands after lead back to it."""
+        rows, seen, before = self.study.imported, set(), self.study.imported[name].after
+        while before in rows and before not in seen:
+            seen.add(before)
+            before = rows[before].after
+        return name in seen
 
     def _levels_of(self, imported: ImportedCell) -> dict[str, str]:
         """Return the labels of a row's levels: of the design's factors, and of its own."""

@@ -6,11 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
+    Field,
     PositiveFloat,
     PositiveInt,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from ablate.spec.config import Config
 from ablate.spec.evaluation import ImportFormat
@@ -23,6 +25,17 @@ def _files(value: object) -> object:
     return (
         (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
     )
+
+
+def _no_switch(value: object) -> object:
+    """Refuse true and false, which would count as 1 and 0."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("float_type", "not a number")
+    return value
+
+
+_Number = BeforeValidator(_no_switch)
+Percent = Annotated[float, Field(ge=0, le=100), _Number]
 
 
 class ImportedCell(Config):
@@ -44,12 +57,12 @@ class ImportedCell(Config):
     ``{mmlu_*: mmlu}``; several of the files' tasks under one name are its subsets."""
     source: str = ""
     """Where published numbers are from, such as a paper and its table."""
-    scores: dict[str, float | None] = {}
+    scores: dict[str, Percent | None] = {}
     """Published scores in percent by category, and ``average``; null where none is printed. The
     average is computed again from the categories where all of them are numbers."""
-    tasks: dict[str, float | None] = {}
+    tasks: dict[str, Percent | None] = {}
     """Published scores in percent of single benchmarks; no part of the average."""
-    errors: dict[str, PositiveFloat] = {}
+    errors: dict[str, Annotated[PositiveFloat, _Number]] = {}
     """Standard errors of published numbers in points, where they are known or can be reckoned from
     the number of items. Without one a number has no interval."""
     levels: dict[str, str] = {}
@@ -74,6 +87,10 @@ class ImportedCell(Config):
             raise field_problem(found)
         if self.errors and not published:
             raise field_problem("belongs to published scores. Remove it.", "errors")
+        twice = [name for name in self.tasks if name in self.scores]
+        if twice:
+            found = f"{twice[0]!r} is among the scores too. Keep one, or rename it."
+            raise field_problem(found, "tasks")
         unknown = [name for name in self.errors if name not in {**self.scores, **self.tasks}]
         if unknown:
             found = f"{unknown[0]!r} has no score beside it. Correct the name."

@@ -83,6 +83,15 @@ def test_published_rows_alone_are_a_study(tmp_path: Path) -> None:
         ("source: A paper, scores: {a: 51}, errors: {b: 1}", "no score beside it"),
         ("source: A paper, scores: {a: 51}, after: onee", "Did you mean 'one'?"),
         ("source: A paper, scores: {a: high}", "number"),
+        ("source: A paper, scores: {a: true}", "true is not a number"),
+        ("source: A paper, scores: {a: 155}", "155 is out of range; it must be at most 100"),
+        ("source: A paper, tasks: {a: -4}", "-4 is out of range; it must be at least 0"),
+        ("source: A paper, scores: {a: 5}, tasks: {a: 4}", "'a' is among the scores too"),
+        ("source: A paper, scores: {a: 5}, after: two", "'two' comes after this row itself"),
+        (
+            "source: A, scores: {a: 5}, after: next}\n  next: {source: A, scores: {a: 5}, after: two",
+            "'next' comes after this row itself",
+        ),
     ],
 )
 def test_mistakes_of_published_rows_are_told(tmp_path: Path, row: str, found: str) -> None:
