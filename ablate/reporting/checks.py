@@ -12,6 +12,7 @@ from ablate.reporting.arms import same_items
 from ablate.reporting.artifacts import Items, Stratum
 from ablate.reporting.contrasts import Contrast
 from ablate.reporting.evidence import Evidence
+from ablate.reporting.strata import GREEDY
 
 Fire = Callable[[Evidence, Contrast, str, Sequence[int]], Iterator[str]]
 """Says of a contrast, a metric and seeds what is wrong; nothing where all is well."""
@@ -116,6 +117,25 @@ def _different_prompts(
             "the two sides were asked with different prompts: equal for"
             f" {sum(asked):,} of {len(asked):,} items"
         )
+
+
+def _different_categories(
+    evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
+) -> Iterator[str]:
+    """Means of different categories are different quantities; an average alone tells none."""
+    row = evidence.metric(metric)
+    if row is None or row.level != "average":
+        return
+    one, other = (_categories(evidence, cell) for cell in (contrast.treatment, contrast.control))
+    if one and other and set(one) != set(other):
+        yield f"averages of different categories: {', '.join(one)} against {', '.join(other)}"
+
+
+def _categories(evidence: Evidence, cell: str) -> tuple[str, ...]:
+    """Return the categories of a cell's first finished run, in file order."""
+    rows = next((evidence.file(run).rows for run in evidence.finished(cell)), {})
+    names = (row.metric for row in rows.values() if row.level == "category")
+    return tuple(name for name in names if not name.startswith(GREEDY))
 
 
 def _outputs(
@@ -241,6 +261,7 @@ TRIPWIRES: tuple[Tripwire, ...] = (
     Tripwire("undefined scores", _undefined, invalidates=True),
     Tripwire("different items", _different_items, invalidates=True, needs="items"),
     Tripwire("different prompts", _different_prompts, invalidates=True, needs="items"),
+    Tripwire("different categories", _different_categories, invalidates=True),
     Tripwire("outputs of an item", _outputs, needs="items"),
     Tripwire("different training backends", _backends),
     Tripwire(

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from ablate.reporting.check_tables import pairing_table, tripwire_table
 from ablate.reporting.checks import TRIPWIRES
 from ablate.reporting.findings import analyse
 from ablate.reporting.tables import Table
+from ablate.stats.verdicts import Verdict
 
-from .builders import change
+from .builders import CATEGORIES, change
+from .published_builders import published_run, published_study
 from .suite_builders import Cellular, suite_study
 
 
@@ -42,3 +45,19 @@ def test_the_pairing_audit_counts_items_and_equal_prompts(tmp_path: Path) -> Non
     # 6 tasks of the tree with 10 items; one is gone from B, and one was asked otherwise.
     row = fields(pairing_table(analyse(study)), "B − A")
     assert row == ["B − A", "0, 1", "4", "59", "1", "98.3 %"]
+
+
+def test_averages_of_different_categories_are_no_effect(tmp_path: Path) -> None:
+    """B lacks the last category of A: 50 of two against 50 of three says nothing of either."""
+    runs = [published_run(tmp_path, cell, [50.0] * len(CATEGORIES), {}) for cell in "AB"]
+    folder = runs[1].folder("evaluation")
+    assert folder is not None
+    scores = json.loads((folder / "scores.json").read_text())
+    scores["metrics"] = [row for row in scores["metrics"] if row["metric"] != CATEGORIES[-1]]
+    (folder / "scores.json").write_text(json.dumps(scores))
+    found = analyse(published_study(runs, tmp_path, baseline="A"))
+    (average,) = found.rows("baseline", "average")
+    assert average.verdict is Verdict.INVALID
+    assert average.invalid[0].startswith("averages of different categories: ")
+    (shared,) = found.rows("baseline", CATEGORIES[0])
+    assert not shared.invalid
