@@ -82,7 +82,7 @@ def watched(command: list[str]) -> dict[str, Any]:
 def parts(study: Path, store: Path, out: Path) -> dict[str, dict[str, float]]:
     """Return the seconds of each part of a report that is made in this process."""
     from ablate.plan.build import plan_study
-    from ablate.reporting import document, report
+    from ablate.reporting import report
     from ablate.reporting.collect import study_record
     from ablate.spec.load import load_study
     from ablate.store.layout import Store
@@ -103,10 +103,6 @@ def parts(study: Path, store: Path, out: Path) -> dict[str, dict[str, float]]:
     plan = timed("plan", lambda: plan_study(loaded))
     loaded = load_study(study, ())
     record = timed("record", study_record)(loaded, plan(), Store(store))
-    document.SECTIONS = tuple(
-        timed(f"{make.__module__.rpartition('.')[2]}.{make.__name__}", make)
-        for make in document.SECTIONS
-    )
     for name in ("analyse", "document_of", "render_html", "render_markdown", "results_frame"):
         if hasattr(report, name):
             setattr(report, name, timed(name, getattr(report, name)))
@@ -135,14 +131,15 @@ def main() -> None:
         report_store.make(root, **size)
     runs = (report_store.CELLS_PER_RATE * options.rates + 1) * options.seeds
     data = sum(path.stat().st_size for path in root.rglob("samples.jsonl"))
-    print(f"{runs} runs, {data / 1e9:.2f} GB of samples, load {os.getloadavg()[0]:.1f}", flush=True)
+    load = round(os.getloadavg()[0], 1)
+    print(f"{runs} runs, {data / 1e9:.2f} GB of samples, load {load}", flush=True)
     study, store, out = root / "scale.yaml", root / "store", root / "reports"
     command = [str(Path(sys.executable).with_name("ablate")), "report", str(study)]
     taken = watched([*command, "--store", str(store), "--reports", str(out)])
     print(json.dumps(taken), flush=True)
     content: dict[str, Any] = {
         "machine": {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()},
-        "load_before": round(os.getloadavg()[0], 1),
+        "load_before": load,
         "runs": runs,
         "items": options.items,
         "bytes": data,
