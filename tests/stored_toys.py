@@ -54,7 +54,7 @@ def stored(file: Path, store: Store, scores: Scores, suite: str = "toy") -> Plan
                 target.mkdir(parents=True)
                 if role == "evaluation":
                     write_evaluation(target, scores[run.cell.name][run.seed], suite)
-                _commit(target, job.stage, job.config.model_dump(mode="json"))
+                commit(target, job.stage, job.config.model_dump(mode="json"))
     return plan
 
 
@@ -94,7 +94,8 @@ def write_evaluation(folder: Path, items: Sequence[float], suite: str = "toy") -
     (folder / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _commit(folder: Path, stage: str, config: Mapping[str, object]) -> None:
+def commit(folder: Path, stage: str, config: Mapping[str, object]) -> None:
+    """Write the manifest of what a folder holds."""
     files = {
         name: FileEntry(path.stat().st_size, sha256(path))
         for name, path in tree_files(folder).items()

@@ -75,11 +75,13 @@ def ways_of(found: Findings, models: Sequence[RewardModel]) -> Iterator[Way]:
         plain = metric.metric.replace("-", "_")
         if metric.level == "average" or (metric.level == "task" and plain.startswith(BENCHMARK)):
             yield _scored(found, models, metric, text.heading(metric))
-    sizes = {int(n): name for name in metrics if (n := _best_of(name)).isdecimal()}
+    sizes = {n: name for name in metrics if (n := _best_of(name))}
     if sizes:
-        metric = metrics[sizes[max(sizes)]]
+        # A publication may keep the number to itself and say N.
+        largest = max(sizes, key=lambda n: (n.isdecimal(), int(n) if n.isdecimal() else 0))
+        metric = metrics[sizes[largest]]
         kind = "gold reward" if metric.unit == "reward" else text.unit_name(metric.unit)
-        yield _scored(found, models, metric, f"best of {max(sizes)} ({kind})")
+        yield _scored(found, models, metric, f"best of {largest.upper()} ({kind})")
     primary = found.study.primary
     beside = [name for name in found.evidence.promoted if not is_reward_metric(name)]
     for name in dict.fromkeys([primary, *beside]):

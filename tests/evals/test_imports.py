@@ -22,7 +22,8 @@ from ablate.evals.imports.lm_eval_samples import choice_logprobs, task_of
 from ablate.evals.imports.output import Selection
 from ablate.evals.imports.stage import run
 from ablate.evals.records import content_hash
-from ablate.reporting.artifacts import read_items, read_scores
+from ablate.reporting.artifacts import read_scores
+from ablate.reporting.item_files import read_table
 from ablate.spec.evaluation import ImportedConfig
 from ablate.spec.suites import SuiteDefinition, TaskDefinition
 
@@ -220,7 +221,8 @@ def test_what_is_written_is_what_reports_read(lm_eval_folder: Path, tmp_path: Pa
     found = imported(lm_eval_folder, selection=Selection(tasks))
     write_imported(tmp_path, found, suite="offline")
     assert read_scores(tmp_path).rows["average"].value == 100.0
-    items = read_items(tmp_path).scores["main", "acc"]["math", "generated_cot"]
+    table = read_table(tmp_path / "samples.jsonl", {})
+    items = table.scores["main", "acc"]["math", "generated_cot"]
     assert items.values.tolist() == [1.0, 1.0, 1.0]
 
 

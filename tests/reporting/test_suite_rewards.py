@@ -141,14 +141,16 @@ def test_the_worst_disagreements_are_few_sorted_and_escaped(
     assert len({pair.rejected for pair in shown}) == MOST
     page = report.html.read_text()
     assert "<script>the moon" not in page and "&lt;script&gt;the moon 14" in page
-    assert page.count('<details class="card">') == MOST
+    section = page.split('<section id="reward-models"')[1].split("</section>")[0]
+    assert section.count('<details class="card">') == MOST
     assert "<script>" not in report.markdown.read_text()
 
 
 def test_an_invalid_cell_is_counted_named_and_in_the_results(report: ReportFiles) -> None:
     page = Page(report.html.read_text())
     assert "4 of 4 runs complete, 1 invalid; 4 cells" in page.text
-    assert "no comparison with them: broken (seed 0: <i>no reply ended</i>)" in page.text
+    assert "no comparison with them: broken." in page.text
+    assert "<i>no reply ended</i>" in page.text
     assert all(tag != "i" for tag, _ in page.tags)
     assert "invalid_reason" in report.results.read_text().splitlines()[0]
 
