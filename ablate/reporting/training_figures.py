@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ablate.reporting.contrasts import baseline_cell
 from ablate.reporting.figures.curves import CellCurves, draw_curves
@@ -17,6 +18,8 @@ OFFLINE_PANELS = (
     *("loss", "reward_margin", "accuracy"),
     *("reward_chosen", "reward_rejected", "gradient_weight"),
 )
+MOST_CELLS = 24
+"""Cells that are drawn: four pages. A hundred would take a minute, and nobody compares them."""
 SAMPLED = "reward_normalized"
 """Metric that tells the curves of an algorithm that samples."""
 
@@ -53,4 +56,18 @@ def _drawn(
     start = baseline_cell(found.study)
     grey = next((cell for cell in cells if cell.cell == start), cells[0])
     baseline = grey if len(cells) > 1 else None
-    return draw_curves(cells, panels, name, title=title, baseline=baseline)
+    drawing = draw_curves(cells[:MOST_CELLS], panels, name, title=title, baseline=baseline)
+    left = left_out(len(cells))
+    if drawing is None or not left:
+        return drawing
+    return replace(drawing, caption=f"{drawing.caption} {left}")
+
+
+def left_out(cells: int) -> str:
+    """Say how many cells are not drawn; empty where all are."""
+    if cells <= MOST_CELLS:
+        return ""
+    return (
+        f"The first {MOST_CELLS} of {cells} cells; the steps of every run are in its artifact's"
+        " metrics.jsonl."
+    )

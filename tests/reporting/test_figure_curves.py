@@ -10,6 +10,7 @@ from ablate.reporting.artifacts import Curve
 from ablate.reporting.figures.curves import CellCurves, axis_limits, draw_curves, draw_panel
 from ablate.reporting.figures.style import drawn_in
 from ablate.reporting.figures.thin import summary, tails, thinned, thinned_band
+from ablate.reporting.training_figures import left_out
 
 from .drawn import edge_is_free, font_sizes, words
 
@@ -117,3 +118,7 @@ def test_many_cells_of_long_curves_are_all_drawn_within_the_budget() -> None:
 
 def test_no_metric_gives_no_figure() -> None:
     assert draw_curves([CellCurves("A", (curve([1]),))], ["gold"], "t", title="T") is None
+
+
+def test_more_cells_than_a_reader_compares_are_left_out_and_counted() -> None:
+    assert left_out(24) == "" and left_out(100).startswith("The first 24 of 100 cells")
