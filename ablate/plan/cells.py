@@ -8,7 +8,7 @@ from typing import Literal
 
 from ablate.errors import SurroundingsError
 from ablate.spec.candidates import Candidate, Factor
-from ablate.spec.contrast_checks import primary_problem
+from ablate.spec.contrast_checks import metric_problems
 from ablate.spec.design import Design, read_design
 from ablate.spec.evaluation import EvaluationConfig, ImportedConfig
 from ablate.spec.factors import UNUSED
@@ -24,6 +24,7 @@ from ablate.spec.resolve import Resolver
 from ablate.spec.source import Source
 from ablate.spec.study import Study
 from ablate.spec.suite_sources import imported_configs
+from ablate.spec.suites import TaskDefinition
 from ablate.spec.usage import reaches_row
 
 _ANY_MODEL = {"model": "tiny-instruct"}
@@ -96,17 +97,20 @@ class _Expansion:
         if not self._failures:
             self._check_equal([*rows, *cells])
         every = [*rows, *cells]
-        if every:
-            self._check_primary(every[0].recipe.evaluation)
+        self._check_metrics(every[0].recipe.evaluation if every else None)
         return [*every, *self._imported(every)]
 
-    def _check_primary(self, evaluation: EvaluationConfig) -> None:
-        entry = registry().suites.get(evaluation.suite)
-        tasks = entry.tasks if entry is not None else {}
-        if evaluation.definition is not None:
-            tasks = evaluation.definition.tasks
-        if found := primary_problem(self.study.analysis.primary, tasks):
-            self._equal.append(Problem(("analysis", "primary"), found))
+    def _check_metrics(self, evaluation: EvaluationConfig | None) -> None:
+        """Keep what is wrong with the names of metrics; without cells rows are all there is."""
+        tasks: Mapping[str, TaskDefinition] = {}
+        if evaluation is not None:
+            entry = registry().suites.get(evaluation.suite)
+            tasks = entry.tasks if entry is not None else {}
+            if evaluation.definition is not None:
+                tasks = evaluation.definition.tasks
+        elif self._failures:
+            return
+        self._equal += metric_problems(self.study, tasks)
 
     def _reading(self, cells: Sequence[Cell]) -> Recipe | None:
         """Return the recipe whose suite imported rows are read by; None where it cannot be made."""

@@ -80,7 +80,10 @@ def _entry(value: object) -> object:
 def _distinct(entries: tuple[Family | DeclaredContrast, ...]) -> object:
     twice = [entry for index, entry in enumerate(entries) if entry in entries[:index]]
     if twice:
-        raise field_problem(f"{show(twice[0])} is listed twice. Keep one.")
+        first = twice[0]
+        pair = "" if isinstance(first, str) else f"{first.treatment} - {first.control}"
+        name = first if isinstance(first, str) else first.name or pair
+        raise field_problem(f"{show(name)} is listed twice. Keep one.")
     return entries
 
 
@@ -97,7 +100,7 @@ class Analysis(Config):
     margins: dict[str, Points] = {}
     """The same for single metrics, in their own units, such as ``{gsm8k: 2, gold: 0.05}``."""
     alpha: Annotated[float, Field(gt=0, lt=0.5, strict=True)] = 0.05
-    """Two-sided error rate of the intervals: 0.05 gives 95 %."""
+    """Two-sided error rate of the verdicts; the intervals that are shown are always 95 %."""
     correction: Literal["holm", "bh", "max-t", "none"] = "holm"
     """Correction over each family of comparisons: Holm, Benjamini-Hochberg, the bootstrap
     distribution of the largest t of the family, or none."""

@@ -25,6 +25,9 @@ def contrast_problems(
     names = [*study.rows, *(candidate.name for candidate in candidates), *study.imported]
     for index, entry in enumerate(study.analysis.contrasts or ()):
         place: Place = ("analysis", "contrasts", index)
+        if entry == "steps" and not _has_steps(study, candidates):
+            found = "'steps' compares nothing: no ladder, and no row stands `after` another."
+            yield Problem(place, f"{found} Remove it.")
         if isinstance(entry, str):
             continue
         if entry.factor:
@@ -36,6 +39,34 @@ def contrast_problems(
     for name in study.notes:
         if not _is_cell(study, name, names):
             yield Problem(("notes", name), _one_of(name, names), at_key=True)
+
+
+def metric_problems(study: Study, tasks: Mapping[str, TaskDefinition]) -> Iterator[Problem]:
+    """Yield what is wrong with the metrics that the analysis names.
+
+    ``tasks`` are those of the suite, none where the study consists of imported rows.
+    """
+    analysis, rows = study.analysis, study.imported.values()
+    published = dict.fromkeys(name for row in rows for name in (*row.scores, *row.tasks))
+    alone = bool(published) and not tasks and not any(row.files for row in rows)
+    if alone and any(row.scores for row in rows):
+        published.setdefault(AVERAGE)
+    for name, place in (
+        (analysis.primary, ("analysis", "primary")),
+        *((name, ("analysis", "margins", name)) for name in analysis.margins),
+    ):
+        if alone:
+            found = "" if name in published else _one_of(name, list(published))
+        else:
+            found = "" if name in published else primary_problem(name, tasks)
+        if found:
+            yield Problem(place, found, at_key=len(place) == 3)
+
+
+def _has_steps(study: Study, candidates: Sequence[Candidate]) -> bool:
+    return any(c.parent is not None for c in candidates) or any(
+        row.after is not None for row in study.imported.values()
+    )
 
 
 def primary_problem(primary: str, tasks: Mapping[str, TaskDefinition]) -> str:

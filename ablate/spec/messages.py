@@ -53,7 +53,9 @@ def show(value: object) -> str:
 def one_of(found: object, allowed: Iterable[str]) -> str:
     """Say what is allowed instead of ``found``, with the nearest allowed name."""
     choices = sorted(allowed)
-    listed = ", ".join(choices) if choices else "(nothing)"
+    # A cell's name holds commas: between quotes one sees where it ends.
+    shown = [show(name) if ", " in name else name for name in choices]
+    listed = ", ".join(shown) if shown else "(nothing)"
     return f"{show(found)} is not one of {listed}.{nearest(found, choices)}"
 
 

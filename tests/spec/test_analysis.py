@@ -65,6 +65,15 @@ def test_families_cells_and_levels_of_a_factor_may_be_declared(
         ),
         ("analysis: {contrasts: [{treatment: a, control: b, expect: [2, 1]}]}", "low comes after"),
         ("analysis: {contrasts: [{treatment: a, control: b, expect: great}]}", "neither one of"),
+        ("analysis: {contrasts: [steps]}", "compares nothing: no ladder"),
+        (
+            "analysis: {contrasts: [{treatment: 'ai-fine dpo', control: sft}]}",
+            "is not one of 'ai-fine, dpo', 'ai-fine, ppo', 'human-noisy, dpo'",
+        ),
+        (
+            "analysis: {contrasts: [&one {treatment: 'ai-fine, dpo', control: sft}, *one]}",
+            "'ai-fine, dpo - sft' is listed twice",
+        ),
         ("analysis: {correction: max}", "max-t"),
         ("analysis: {margins: {gold: 0}}", "above 0"),
         ("analysis: {seed_sd: -1}", "above 0"),

@@ -280,7 +280,7 @@ CASES = {
     "baseline that is no cell": (
         HEAD + GRID + "rows: [sft]\nbaseline: stf\n",
         """
-        s.yaml:5:11: baseline: 'stf' is not one of ai-fine, dpo, sft. Did you mean 'sft'?
+        s.yaml:5:11: baseline: 'stf' is not one of 'ai-fine, dpo', sft. Did you mean 'sft'?
             baseline: stf
                       ^
         """,
