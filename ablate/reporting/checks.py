@@ -12,7 +12,6 @@ from ablate.reporting.arms import same_items
 from ablate.reporting.artifacts import Items, Stratum
 from ablate.reporting.contrasts import Contrast
 from ablate.reporting.evidence import Evidence
-from ablate.reporting.strata import GREEDY
 
 Fire = Callable[[Evidence, Contrast, str, Sequence[int]], Iterator[str]]
 """Says of a contrast, a metric and seeds what is wrong; nothing where all is well."""
@@ -126,16 +125,9 @@ def _different_categories(
     row = evidence.metric(metric)
     if row is None or row.level != "average":
         return
-    one, other = (_categories(evidence, cell) for cell in (contrast.treatment, contrast.control))
+    one, other = (evidence.categories_of(c) for c in (contrast.treatment, contrast.control))
     if one and other and set(one) != set(other):
         yield f"averages of different categories: {', '.join(one)} against {', '.join(other)}"
-
-
-def _categories(evidence: Evidence, cell: str) -> tuple[str, ...]:
-    """Return the categories of a cell's first finished run, in file order."""
-    rows = next((evidence.file(run).rows for run in evidence.finished(cell)), {})
-    names = (row.metric for row in rows.values() if row.level == "category")
-    return tuple(name for name in names if not name.startswith(GREEDY))
 
 
 def _outputs(

@@ -243,6 +243,12 @@ class Evidence:
         names = (row.metric for row in rows if row.level == "category")
         return tuple(name for name in names if not name.startswith(GREEDY))
 
+    def categories_of(self, cell: str) -> tuple[str, ...]:
+        """Return the categories of a cell's first finished run, in file order, sampled form."""
+        rows = next((self.file(run).rows for run in self.finished(cell)), {})
+        names = (row.metric for row in rows.values() if row.level == "category")
+        return tuple(name for name in names if not name.startswith(GREEDY))
+
     @cached_property
     def scored_tasks(self) -> tuple[str, ...]:
         """Tasks whose own score is a metric, in the order of their suites.

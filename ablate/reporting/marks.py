@@ -72,7 +72,8 @@ def claim_note(found: Findings, kind: str) -> str:
     if family is None or not family.declared:
         return "Exploratory: the study did not declare this comparison before its results."
     primary = text.label(found.study.primary)
-    return f"Declared before the results: {primary}. Every other column is exploratory."
+    when = "after some results existed" if found.study.amendments else "before the results"
+    return f"Declared {when}: {primary}. Every other column is exploratory."
 
 
 def notes_on_rows(found: Findings, kind: str, cells: Iterable[str]) -> Iterator[str]:

@@ -72,8 +72,7 @@ def _notes(found: Findings, baseline: str | None) -> tuple[str, ...]:
         notes.append(claim_note(found, "baseline"))
     average = found.evidence.metric("average")
     if average is not None and found.evidence.categories:
-        count = len(found.evidence.categories)
-        notes.append(f"Average: unweighted mean of the {count} categories.")
+        notes.append(_average_note(found))
     if found.evidence.promoted and found.evidence.categories:
         names = listed([text.label(name) for name in found.evidence.promoted])
         notes.append(f"{names}: tasks that are shown beside the categories, not counted twice.")
@@ -86,6 +85,18 @@ def _notes(found: Findings, baseline: str | None) -> tuple[str, ...]:
     if any(found.study.preliminary(cell) for cell in found.study.cells):
         notes.append("* Preliminary: these numbers are not final.")
     return tuple(notes)
+
+
+def _average_note(found: Findings) -> str:
+    """Say what the Average is the mean of, and where rows have it of different categories."""
+    own = {frozenset(found.evidence.categories_of(cell)) for cell in found.study.cells}
+    if len(own - {frozenset()}) > 1:
+        return (
+            "Average: unweighted mean of a row's own categories; rows with other categories do not"
+            " compare."
+        )
+    count = len(found.evidence.categories)
+    return f"Average: unweighted mean of the {count} categories."
 
 
 def _left_out(found: Findings) -> list[str]:

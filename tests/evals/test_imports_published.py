@@ -34,6 +34,8 @@ def test_a_printed_average_that_is_no_mean_of_its_categories_is_told() -> None:
     assert "57.9" in next(remarks({**TABLE_2, "average": 57.9}))
     assert not list(remarks({"a": 56, "b": 66, "average": 61}))
     assert not list(remarks({"average": None}))
+    assert "percent" in next(remarks({"a": 0.56, "b": 0.65}))
+    assert not list(remarks({"a": 0.6}))  # one small score may be a percentage
     assert not list(remarks({"a": 56, "b": 65, "average": 61}))  # 60.5 is 61 to the whole
 
 
@@ -89,10 +91,25 @@ def test_published_rows_alone_are_a_study(tmp_path: Path) -> None:
         ("source: A paper, scores: {a: 5}, tasks: {a: 4}", "'a' is among the scores too"),
         ("source: A paper, scores: {a: 5}, after: two", "'two' comes after this row itself"),
         (
-            "source: A, scores: {a: 5}, after: next}\n  next: {source: A, scores: {a: 5}, after: two",
-            "'next' comes after this row itself",
+            "source: A, scores: {a: 5}, after: b}\n  b: {source: A, scores: {a: 5}, after: two",
+            "'b' comes after this row itself",
         ),
     ],
 )
 def test_mistakes_of_published_rows_are_told(tmp_path: Path, row: str, found: str) -> None:
+    assert found in problem(tmp_path, row)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "found"),
+    [
+        ("primary: averag", "analysis.primary: 'averag' is not one of average"),
+        ("primary: gold", "analysis.primary: 'gold' is not one of average"),
+        ("margins: {avreage: 3}", "analysis.margins.avreage: 'avreage' is not one of average"),
+    ],
+)
+def test_an_analysis_of_published_rows_names_their_metrics(
+    tmp_path: Path, analysis: str, found: str
+) -> None:
+    row = "source: A paper, scores: {average: 51}}\nanalysis: {" + analysis
     assert found in problem(tmp_path, row)

@@ -28,8 +28,14 @@ def published_metrics(
 
 
 def remarks(scores: Mapping[str, float | None]) -> Iterator[str]:
-    """Yield what a reader must see first: a printed average that is not that of its categories."""
+    """Yield what a reader must see first: a printed average that is not that of its categories.
+
+    Also shares of 1 where percentages are meant: several scores, and none above 1.
+    """
     values = {name: _number(value) for name, value in scores.items()}
+    known = [value for value in values.values() if not math.isnan(value)]
+    if len(known) > 1 and 0 < max(known) <= 1:
+        yield f"the largest published score is {max(known):g} percent; 0.5 percent is no half"
     printed, recomputed = values.get(AVERAGE, math.nan), _recomputed(values)
     # Numbers come with one decimal, or all of them whole; half a digit of the average and half a
     # digit of the categories may be rounding.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,10 @@ POINTS = 72
 def text_inches(words: str, size: float) -> float:
     """Return how wide a line of text is, at ``size`` points."""
     face = FontProperties(family=matplotlib.rcParams["font.sans-serif"][0], size=size)
-    width, _, _ = text_to_path.get_text_width_height_descent(words, face, ismath=False)
+    with warnings.catch_warnings():
+        # As in figures.save: what the font lacks is drawn, and measured, as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        width, _, _ = text_to_path.get_text_width_height_descent(words, face, ismath=False)
     return float(width) / POINTS
 
 
