@@ -64,12 +64,15 @@ def _answer(found: Findings, family: Family) -> Answer:
     question = family.question or family.title
     if not rows or metric is None:
         return Answer(question, expected, UNMEASURED, "" if family.expect is None else UNMEASURED)
-    effect, verdict, over = rows[0].shown, rows[0].verdict, ""
     if len(rows) > 1:
-        found_over = over_pairs(found, family.name, metric)
-        effect, verdict, over = found_over.mean, found_over.verdict, f", over {found_over.said}"
-    observed = f"{text.difference(effect, unit)}{over}: {verdict.value}"
-    return Answer(question, expected, observed, _agreement(family, effect, verdict))
+        over = over_pairs(found, family.name, metric)
+        observed = f"{text.difference(over.mean, unit)}, over {over.said}: {over.verdict.value}"
+        return Answer(question, expected, observed, _agreement(family, over.mean, over.verdict))
+    row = rows[0]
+    only = " (these checkpoints only)" if row.shown is not row.effect and row.shown.defined else ""
+    observed = f"{text.difference(row.shown, unit)}{only}: {row.verdict.value}"
+    # An interval over items of one seed says nothing about the recipes that were asked about.
+    return Answer(question, expected, observed, _agreement(family, row.effect, row.verdict))
 
 
 def _words(family: Family, unit: str) -> str:

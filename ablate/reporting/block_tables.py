@@ -192,17 +192,19 @@ def _primary_title(found: Findings) -> str:
 
 def _reward_notes(found: Findings, cells: Sequence[str]) -> list[str]:
     notes = []
-    steps = found.rows("reward_model")
+    steps = [row for row in found.rows("reward_model") if row.verdict is not Verdict.INVALID]
     if steps:
         better = sum(row.verdict is Verdict.BETTER for row in steps)
         sentence = (
             f"Of {len(steps)} steps to a larger reward model, {better} gave a policy that is better"
         )
         worse = sum(row.verdict is Verdict.WORSE for row in steps)
-        notes.append(f"{sentence} and {worse} one that is worse on {found.study.primary}.")
-        if better == 0:
+        lead = "" if any(row.confirmatory for row in steps) else "Exploratory: "
+        notes.append(f"{lead}{sentence} and {worse} one that is worse on {found.study.primary}.")
+        if all(row.verdict in (Verdict.EQUIVALENT, Verdict.INCONCLUSIVE) for row in steps):
             least = [row.detectable for row in steps if not math.isnan(row.detectable)]
-            seen = f" (detectable: {text.plain(min(least))} points or more)" if least else ""
+            metric = found.evidence.metrics[found.study.primary]
+            seen = f" (detectable: {text.amount(min(least), metric.unit)} or more)" if least else ""
             notes.append(
                 "No downstream effect of reward-model size was found; that is no proof of none"
                 f"{seen}."

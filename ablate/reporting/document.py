@@ -124,7 +124,6 @@ def _badges(found: Findings) -> list[str]:
         badges.append("preliminary: numbers are not final")
     if study.amendments:
         badges.append(f"not declared beforehand: {'; '.join(study.amendments)}")
-    single = {row.treatment for row in found.effects if row.effect.n_seeds < 2}
-    if single:
+    if any(row.is_one_seed for row in found.effects):
         badges.append("1 seed: checkpoint-level claims")
     return badges

@@ -17,7 +17,8 @@ def family_table(found: Findings, name: str) -> Table | None:
     if not rows:
         return None
     family = next(family for family in found.families if family.name == name)
-    caption = f"{family.title}: {text.label(found.study.primary)}"
+    lead = "" if family.declared else "Exploratory. "
+    caption = f"{lead}{family.title}: {text.label(found.study.primary)}"
     return effects(found, rows, f"effects-{name.replace('_', '-')}", caption=caption)
 
 

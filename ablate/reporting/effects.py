@@ -75,6 +75,11 @@ class EffectRow:
     """Runs behind the number, the control's included."""
 
     @property
+    def is_one_seed(self) -> bool:
+        """Whether one seed a side is all that is known: none is borrowed, none is published."""
+        return self.effect.n_seeds < 2 and self.basis in (Basis.ITEMS, Basis.SEEDS)
+
+    @property
     def shown(self) -> Estimate:
         """The recipe's interval, or with one seed the checkpoints'."""
         return self.effect if self.effect.defined else self.checkpoint
@@ -245,11 +250,20 @@ def _one_answer(rows: list[EffectRow]) -> list[EffectRow]:
         if row.confirmatory >= other.confirmatory:
             p_value = _larger(row.p_adjusted, other.p_adjusted)
             smallest = _larger(row.detectable, other.detectable)
-            stricter = replace(other, p_adjusted=p_value, detectable=smallest)
-            chosen[row.treatment, row.control] = stricter
+            # None is more than any number of seeds.
+            counts = (row.seeds_to_resolve, other.seeds_to_resolve)
+            seeds = None if None in counts else max(filter(None, counts))
+            chosen[row.treatment, row.control] = replace(
+                other, p_adjusted=p_value, detectable=smallest, seeds_to_resolve=seeds
+            )
     answers = [chosen[row.treatment, row.control] for row in rows]
     return [
-        replace(row, p_adjusted=answer.p_adjusted, detectable=answer.detectable)
+        replace(
+            row,
+            p_adjusted=answer.p_adjusted,
+            detectable=answer.detectable,
+            seeds_to_resolve=answer.seeds_to_resolve,
+        )
         for row, answer in zip(rows, answers, strict=True)
     ]
 

@@ -74,9 +74,12 @@ def methods(found: Findings) -> list[str]:
 def _declared(found: Findings) -> str:
     study = found.study
     analysis = study.analysis
+    metric = found.evidence.metric(study.primary)
+    unit = "percent" if metric is None else metric.unit
+    margin = points(analysis.margins.get(study.primary, study.margin), unit)
     sentence = (
         f"Declared before the results: primary metric {study.primary}, margin"
-        f" {points(study.margin)}, α {study.alpha:g}, {text.correction_name(study.correction)}"
+        f" {margin}, α {study.alpha:g}, {text.correction_name(study.correction)}"
         " within each family of comparisons"
     )
     if analysis.claim == "checkpoints":

@@ -39,7 +39,7 @@ class OverPairs:
         """How many there are, in words."""
         if self.groups == self.pairs:
             return f"{self.pairs} pairs"
-        return f"{self.groups} groups of {self.pairs} pairs"
+        return f"{self.groups} group{'' if self.groups == 1 else 's'} of {self.pairs} pairs"
 
 
 def over_pairs(found: Findings, kind: str, metric: MetricRow) -> OverPairs:

@@ -225,8 +225,9 @@ def pair_sentences(found: Findings) -> Iterator[str]:
             continue
         unit = mean_unit(metric.unit)
         name = "points" if metric.unit == "percent" else f"({metric.unit})"
+        lead = "Over" if sides.declared else "Exploratory: over"
         yield (
-            f"Over {over.said}, {sides.treatment} minus {sides.control} averages"
+            f"{lead} {over.said}, {sides.treatment} minus {sides.control} averages"
             f" {text.effect(over.mean, unit)} {name}: {over.verdict.value} (t test p"
             f" {text.p_text(over.mean.p_value)}). {sides.treatment} is better in {over.wins} of"
             f" {over.groups} (exact sign test p {text.p_text(over.sign_p)})."

@@ -46,6 +46,11 @@ class Ranking:
     seed: int
     alpha: float
 
+    @property
+    def has_one_seed(self) -> bool:
+        """Whether a cell has one seed, so that nothing is known of its spread over seeds."""
+        return min(arm.n_seeds for arm in self.arms) < 2
+
     @cached_property
     def mean_ranks(self) -> FloatArray:
         """Return the expected rank of each cell, 1 the best."""
@@ -84,7 +89,7 @@ def _ranking(found: Findings) -> Ranking | None:
     lower = metric.direction == "lower"
     order = sorted(arms, key=lambda cell: arms[cell].score * (1 if lower else -1))
     if len(order) > MOST_CELLS:
-        left_out.append(f"{len(order) - MOST_CELLS} cells with lower scores are not ranked.")
+        left_out.append(f"{len(order) - MOST_CELLS} cells with worse scores are not ranked.")
     cells = tuple(order[:MOST_CELLS])
     chosen = [arms[cell] for cell in cells]
     seed, alpha = zlib.crc32(f"{evidence.study.digest} ranks".encode()), found.study.alpha

@@ -45,7 +45,7 @@ def ranks(found: Findings) -> Drawing | None:
         f" adjusted, α = {ranking.alpha:g})."
     )
     seeds = min(arm.n_seeds for arm in ranking.arms)
-    if seeds < 2:
+    if ranking.has_one_seed:
         caption += " Cells with one seed: items alone are redrawn, so their ranks look too sure."
     elif seeds < FEW_SEEDS:
         caption += (

@@ -46,8 +46,13 @@ def ranking_table(found: Findings) -> Table | None:
         f" from the cell with the best score (all pairs adjusted, α = {ranking.alpha:g}).",
         (*columns, "among the best", *more),
         tuple(rows),
-        notes=(*_notes(found, over, more), *ranking.left_out),
+        notes=(*_sure(ranking), *_notes(found, over, more), *ranking.left_out),
     )
+
+
+def _sure(ranking: Ranking) -> tuple[str, ...]:
+    said = "Cells with one seed: items alone are drawn again, so their ranks look too sure."
+    return (said,) if ranking.has_one_seed else ()
 
 
 def _benchmark_columns(found: Findings, over: Benchmarks | None) -> tuple[str, ...]:
@@ -197,7 +202,14 @@ def benchmark_table(found: Findings) -> Table | None:
         "benchmarks",
         f"What each benchmark can tell apart among {len(over.cells)} cells: the largest difference"
         " of two cells over the standard deviation over seeds, both relative to the mean score.",
-        ("benchmark", "largest difference", "signal (%)", "noise (%)", "signal / noise", "highest"),
+        (
+            "benchmark",
+            "largest difference",
+            "signal (%)",
+            "noise (%)",
+            "signal / noise",
+            "best cell",
+        ),
         tuple(rows),
         notes=(
             "Noise is the spread over training seeds, pooled over cells. The largest of several"

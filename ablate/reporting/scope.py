@@ -29,11 +29,11 @@ def scope_of(found: Findings) -> str:
             "Intervals rest on the standard errors that the study states for published numbers, and"
             " no pairing of items lowers them; what other training seeds would give is not in them."
         )
-    seeds = {run.seed for run in study.runs if run.cell in own}
+    several = any(len(found.evidence.finished(cell)) > 1 for cell in own)
     borrowed = any(row.basis is Basis.BORROWED for row in found.effects)
     if study.analysis.claim == "checkpoints":
         return f"Intervals hold the spread over evaluation items only, as declared: {_CHECKPOINTS}"
-    if len(seeds) < 2 and not borrowed:
+    if not several and not borrowed:
         return f"Intervals hold the spread over evaluation items only: with one seed {_CHECKPOINTS}"
     held = [text for stage, text in _LEFT_OUT.items() if stage in study.vary]
     out = [text for stage, text in _LEFT_OUT.items() if stage not in study.vary]

@@ -18,6 +18,8 @@ from ablate.stats.verdicts import Verdict
 
 MOST_NAMED = 8
 """Cells that a sentence lists."""
+_UNFINISHED = "No pair of cells has finished yet, so nothing can be compared."
+_UNDECLARED = "No comparison that the study declares has results; whatever is shown is exploratory."
 
 
 def observed(found: Findings) -> list[str]:
@@ -28,10 +30,10 @@ def observed(found: Findings) -> list[str]:
         if rows and family.declared:
             on = text.label(found.study.primary)
             sentences.append(f"{family.title} on {on}: {_counts(rows)}.")
-    if not sentences:
-        sentences = _unmeasured(found) or [
-            "No pair of cells has finished yet, so nothing can be compared."
-        ]
+    if sentences:
+        sentences = _undirected(found) + sentences
+    else:
+        sentences = _unmeasured(found) or [_UNDECLARED if found.effects else _UNFINISHED]
     return (
         sentences
         + _largest(found)
@@ -57,6 +59,16 @@ def _unmeasured(found: Findings) -> list[str]:
     ]
 
 
+def _undirected(found: Findings) -> list[str]:
+    metric = found.evidence.metric(found.study.primary)
+    if metric is None or metric.direction != "none":
+        return []
+    return [
+        f"{text.label(found.study.primary)} has no good direction: here better is more of it, worse"
+        " less."
+    ]
+
+
 def _counts(rows: Sequence[EffectRow]) -> str:
     counts = Counter(row.verdict for row in rows)
     parts = [f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]]
@@ -72,7 +84,8 @@ def _largest(found: Findings) -> list[str]:
     ]
     if not rows:
         return []
-    best = max(rows, key=lambda row: row.effect.value)
+    # All of them are better, so the largest is the one farthest from 0 on either side.
+    best = max(rows, key=lambda row: abs(row.effect.value))
     declared = any(f.declared for f in found.families if f.name == best.kind)
     sentence = (
         f"{'The' if declared else 'Exploratory: the'} largest gain of a trained cell over"
@@ -92,15 +105,15 @@ def _primary_unit(found: Findings) -> str:
 
 
 def _one_seed(found: Findings) -> list[str]:
-    rows = [row for row in found.effects if row.confirmatory and row.effect.n_seeds < 2]
+    rows = [row for row in found.effects if row.confirmatory and row.is_one_seed]
     if not rows:
         return []
     smallest = [row.detectable for row in rows if not math.isnan(row.detectable)]
-    extra = f"; items alone let it see {text.plain(min(smallest))} points" if smallest else ""
-    return [
-        f"{len(rows)} comparisons rest on one seed a side: they speak about these checkpoints, not"
-        f" about the recipes{extra}."
-    ]
+    least = text.amount(min(smallest), _primary_unit(found)) if smallest else ""
+    extra = f"; items alone let it see {least}" if smallest else ""
+    count = "1 comparison rests" if len(rows) == 1 else f"{len(rows)} comparisons rest"
+    it = "it speaks" if len(rows) == 1 else "they speak"
+    return [f"{count} on one seed a side: {it} about these checkpoints, not the recipes{extra}."]
 
 
 def _invalid(found: Findings) -> list[str]:

@@ -105,6 +105,13 @@ def difference(estimate: Estimate, unit: str) -> str:
     return f"{effect(estimate, unit)} {'points' if unit == 'percent' else f'({unit})'}"
 
 
+def amount(value: float, unit: str) -> str:
+    """Return a size in running text with its unit; points of a percentage, as many as given."""
+    if unit == "percent":
+        return f"{plain(value)} points"
+    return f"{plain(value, unit)} {unit_name(unit)}".rstrip()
+
+
 def p_text(value: float) -> str:
     """Return a p-value with three decimals, never 0."""
     if math.isnan(value):

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from ablate.reporting import text
 from ablate.reporting.factor_figures import interactions, main_effects
-from ablate.reporting.factor_tables import level_table, metric_table, term_table, variance_table
+from ablate.reporting.factor_tables import (
+    EXPLORATORY,
+    level_table,
+    metric_table,
+    term_table,
+    variance_table,
+)
 from ablate.reporting.factorial import Analysed, factor_analyses
 from ablate.reporting.findings import Findings
 from ablate.reporting.section import Section, given
@@ -31,7 +37,7 @@ def _text(analyses: Sequence[Analysed]) -> Iterator[str]:
             f"Of the differences between the {len(one.cells)} cells of {one.grid.title}, on"
             f" {text.label(one.metric)}: {said}{more}."
         )
-        yield _WHAT[one.result.error]
+        yield f"{_WHAT[one.result.error]} {EXPLORATORY}"
     if len(analyses) > 1:
         yield (
             f"Some factors exist for some cells only, so the cells make {len(analyses)} grids, each"

@@ -15,17 +15,18 @@ def section(found: Findings) -> Section:
     ranking = ranking_of(found)
     shown = given(ranking_table(found), pair_matrix(found), benchmark_table(found))
     drawn = given(ranks(found), critical_difference(found), performance_profile(found))
-    said = (_band(ranking, found.study.primary),) if ranking is not None else ()
+    said = (band(ranking, found.study.primary),) if ranking is not None else ()
     return Section("ranking", "Ranking", said, drawn, shown)
 
 
-def _band(ranking: Ranking, metric: str) -> str:
-    """Say which cells may be the best one."""
+def band(ranking: Ranking, metric: str) -> str:
+    """Return the sentence on which cells may be the best one."""
     best = [cell for cell, is_best in zip(ranking.cells, ranking.best, strict=True) if is_best]
     first, others = ranking.cells[0], best[1:]
     lead = f"{first} has the best {text.label(metric)}"
+    scope = " With one seed this is about these checkpoints." if ranking.has_one_seed else ""
     if not others:
-        return f"{lead}, and every other cell is told apart from it."
+        return f"{lead}, and every other cell is told apart from it (exploratory).{scope}"
     count = f"{len(others)} other cell{'' if len(others) == 1 else 's'}"
     named = "; ".join(others[:6]) + (f"; and {len(others) - 6} more" if len(others) > 6 else "")
-    return f"{lead}, but {count} cannot be told from it: {named}."
+    return f"{lead}, but {count} cannot be told from it: {named} (exploratory).{scope}"

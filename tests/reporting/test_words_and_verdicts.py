@@ -1,0 +1,141 @@
+"""Sentences are no stronger than the verdicts behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablate.reporting.answers import answers
+from ablate.reporting.effect_tables import family_table
+from ablate.reporting.effects import Basis
+from ablate.reporting.findings import Findings, analyse
+from ablate.reporting.methods import methods
+from ablate.reporting.pair_tables import pair_sentences
+from ablate.reporting.ranking import ranking_of
+from ablate.reporting.records import StudyRecord
+from ablate.reporting.scope import scope_of
+from ablate.reporting.sections.ranking import band
+from ablate.reporting.summary import observed
+from ablate.spec.analysis import Analysis, DeclaredContrast
+from ablate.stats.verdicts import Verdict
+from tests.reporting.builders import Size, grid
+from tests.reporting.suite_builders import Cellular, suite_study
+
+BASE = {"treatment": "ppo ai-fine", "control": "base"}
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> StudyRecord:
+    return grid(tmp_path_factory.mktemp("several"), Size(seeds=3, items=32, seed_sd=0.02))
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> StudyRecord:
+    return grid(tmp_path_factory.mktemp("single"), Size(seeds=1, items=32))
+
+
+def under(study: StudyRecord, **analysis: object) -> Findings:
+    return analyse(replace(study, analysis=Analysis.model_validate(analysis)))
+
+
+def said(found: Findings, pattern: str) -> Sequence[str]:
+    return [sentence for sentence in observed(found) if re.search(pattern, sentence)]
+
+
+def test_the_largest_gain_is_the_lowest_score_where_less_is_better(tmp_path: Path) -> None:
+    """Toxic replies: 20 % of SFT's; "some" takes 15 points off, "all" all 20."""
+    gains = {"SFT": 0.0, "some": -0.15, "all": -0.2}
+    cells = {name: Cellular({"toxigen": gain}, seeds=(0, 1, 2)) for name, gain in gains.items()}
+    study = suite_study(tmp_path, cells, items=400)
+    found = under(study, primary="toxigen")
+    assert [row.verdict for row in found.rows("baseline")] == [Verdict.BETTER] * 2
+    (sentence,) = said(found, "largest gain")
+    assert "is that of all: −" in sentence
+
+
+def test_comparisons_that_no_study_declared_are_called_exploratory(several: StudyRecord) -> None:
+    declared, own = under(several), under(several, contrasts=["baseline"])
+    (plain,), (marked,) = pair_sentences(declared), pair_sentences(own)
+    assert plain.startswith("Over 3 pairs") and marked.startswith("Exploratory: over 3 pairs")
+    for found, lead in ((declared, ""), (own, "Exploratory. ")):
+        table = family_table(found, "algorithm")
+        assert table is not None and table.caption == f"{lead}PPO − DPO: Average"
+
+
+def test_a_study_that_declares_nothing_does_not_say_that_nothing_finished(
+    several: StudyRecord,
+) -> None:
+    first = observed(under(several, contrasts=[]))[0]
+    assert first.startswith("No comparison that the study declares") and "exploratory" in first
+    assert not said(under(several, contrasts=[]), "has finished yet")
+
+
+def test_a_range_is_not_borne_out_by_an_interval_over_items_of_one_seed(
+    single: StudyRecord,
+) -> None:
+    """The interval over items lies inside 0 to 60, but says nothing about recipes."""
+    entry = DeclaredContrast(**BASE, expect=(0.0, 60.0))
+    found = under(single, contrasts=[entry])
+    (row,) = found.rows("declared-1")
+    assert row.basis is Basis.ITEMS and 0 < row.shown.low < row.shown.high < 60
+    (answer,) = answers(found)
+    assert answer.agreement == "undecided"
+    assert answer.observed.endswith("(these checkpoints only): inconclusive")
+    # A study that claims checkpoints only asks for no more.
+    (answer,) = answers(under(single, contrasts=[entry], claim="checkpoints"))
+    assert answer.agreement == "as expected"
+
+
+def test_a_borrowed_spread_over_seeds_is_not_called_one_seed(single: StudyRecord) -> None:
+    plain, lent = under(single), under(single, seed_sd=1.0)
+    count = len([row for row in plain.effects if row.confirmatory])
+    assert said(plain, "one seed a side")[0].startswith(f"{count} comparisons rest on one seed")
+    assert not said(lent, "one seed a side")
+
+
+def test_a_metric_in_another_unit_is_not_told_in_points(single: StudyRecord) -> None:
+    found = under(single, primary="gold", margin=0.05)
+    (sentence,) = said(found, "one seed a side")
+    assert re.search(r"see 0\.\d{3} reward\.$", sentence)
+    assert any("primary metric gold, margin 0.05 (reward)" in text for text in methods(found))
+
+
+def test_better_is_explained_for_a_metric_without_good_direction(several: StudyRecord) -> None:
+    found = under(several, primary="kl_per_sequence_nats")
+    assert observed(found)[0].startswith("KL to SFT has no good direction")
+    assert not said(under(several), "no good direction")
+
+
+def test_seeds_that_have_not_finished_are_in_no_interval(several: StudyRecord) -> None:
+    """Three seeds are planned; the intervals of the first hold no spread over seeds."""
+    runs = [
+        run if run.seed == 0 else replace(run, artifacts={}, fingerprints={}, missing="not started")
+        for run in several.runs
+    ]
+    found = analyse(replace(several, runs=tuple(runs)))
+    assert scope_of(found).startswith("Intervals hold the spread over evaluation items only")
+    assert "over seeds of" in scope_of(analyse(several))
+
+
+def test_a_ranking_of_one_seed_is_about_checkpoints(
+    several: StudyRecord, single: StudyRecord
+) -> None:
+    known = ranking_of(analyse(several)), ranking_of(analyse(single))
+    sure, few = (band(one, "average") for one in known if one is not None)
+    assert "(exploratory)." in sure and "checkpoints" not in sure
+    assert few.endswith("(exploratory). With one seed this is about these checkpoints.")
+
+
+def test_a_pair_in_two_families_needs_the_seeds_of_the_stricter_one(several: StudyRecord) -> None:
+    entry = DeclaredContrast(treatment="ppo ai-fine", control="SFT")
+    found = under(several, contrasts=["baseline", entry], margin=6.0)
+    (alone,) = found.rows("declared-2")
+    beside = next(r for r in found.rows("baseline") if r.treatment == "ppo ai-fine")
+    only = under(several, contrasts=[entry], margin=6.0).rows("declared-1")[0]
+    # At Holm's alpha / 8 of its family more seeds are needed than for the same pair by itself.
+    assert only.seeds_to_resolve is not None and beside.seeds_to_resolve is not None
+    assert only.seeds_to_resolve < alone.seeds_to_resolve == beside.seeds_to_resolve
