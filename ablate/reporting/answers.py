@@ -60,7 +60,7 @@ def _answer(found: Findings, family: Family) -> Answer:
     rows = [row for row in found.rows(family.name) if row.verdict is not Verdict.INVALID]
     metric = found.evidence.metric(found.study.primary)
     unit = "percent" if metric is None else metric.unit
-    expected = "; ".join(filter(None, (family.expectation, _words(family, unit))))
+    expected = "; ".join(filter(None, (family.expectation, _words(family))))
     question = family.question or family.title
     if not rows or metric is None:
         return Answer(question, expected, UNMEASURED, "" if family.expect is None else UNMEASURED)
@@ -75,9 +75,9 @@ def _answer(found: Findings, family: Family) -> Answer:
     return Answer(question, expected, observed, _agreement(family, row.effect, row.verdict))
 
 
-def _words(family: Family, unit: str) -> str:
+def _words(family: Family) -> str:
     if isinstance(family.expect, tuple):
-        low, high = (text.signed(bound, unit) for bound in family.expect)
+        low, high = (f"{bound:+g}".replace("-", text.MINUS) for bound in family.expect)
         return f"between {low} and {high}"
     return family.expect or ""
 

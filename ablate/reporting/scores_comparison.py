@@ -78,7 +78,7 @@ def _notes(found: Findings, baseline: str | None) -> tuple[str, ...]:
         notes.append(f"{names}: tasks that are shown beside the categories, not counted twice.")
     notes += _left_out(found)
     notes += sources_of(found, found.study.cells)
-    if baseline is None:
+    if baseline is None and found.rows("baseline"):
         notes.append("Differences pair each cell with the cell that has the baseline's levels.")
     if any(found.evidence.invalid(cell) for cell in found.study.cells):
         notes.append("✕ Invalid: the score cannot be trusted, and nothing is compared with it.")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ablate.reporting import text
-from ablate.reporting.effects import score_of
+from ablate.reporting.effects import margin_of, score_of
 from ablate.reporting.figures.bars import Bars, draw_bars
 from ablate.reporting.figures.cumulative import Climb, draw_cumulative
 from ablate.reporting.figures.reveal import Step, draw_frames
@@ -101,7 +101,7 @@ def step_words(found: Findings, bars: Bars, index: int) -> Step:
     counts = Counter(row.verdict.value for _, row in shown[:-1])
     if counts:
         others = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-        outcome.append(f"The others: {others}")
+        outcome.append(f"The others (exploratory): {others}")
     head = [f"Against {bars.series[index - 1]}:"] if shown else []
     return Step(title, tuple(b for b in bullets if b), tuple([*head, *outcome]))
 
@@ -127,21 +127,26 @@ def duel(found: Findings) -> Drawing | None:
     pairs = found.rows("algorithm")
     if not pairs:
         return None
-    metric = found.study.primary
+    name = found.study.primary
+    metric = found.evidence.metrics[name]
     scores, steps = {}, {}
-    for row in pairs:
-        scores["DPO", row.label] = score_of(found.evidence, row.control, metric)
-        scores["PPO", row.label] = score_of(found.evidence, row.treatment, metric)
-        steps["PPO", row.label] = row
+    labels = [row.label for row in pairs]
+    if len(set(labels)) < len(labels):
+        labels = [f"{row.treatment} − {row.control}" for row in pairs]
+    for label, row in zip(labels, pairs, strict=True):
+        scores["DPO", label] = valid_score(found, row.control, name)
+        scores["PPO", label] = valid_score(found, row.treatment, name)
+        steps["PPO", label] = row
     early = (found.study.preliminary(c) for row in pairs for c in (row.treatment, row.control))
     bars = Bars(
-        groups=list(dict.fromkeys(row.label for row in pairs)),
+        groups=labels,
         series=["DPO", "PPO"],
         scores=scores,
         steps=steps,
-        margin=found.study.margin,
-        score_label=f"{text.label(metric)} (%)",
-        step_label="PPO − DPO\n(points)",
+        margin=margin_of(found.evidence, name),
+        score_label=text.heading(metric),
+        step_label=f"PPO − DPO\n({'points' if metric.unit == 'percent' else metric.unit})",
+        unit=metric.unit,
         not_final=frozenset({"DPO", "PPO"} if any(early) else ()),
     )
     caption = _bar_caption(found, [row.treatment for row in pairs], "DPO on the same data")

@@ -152,7 +152,7 @@ def sight(found: Findings) -> Table | None:
                     sort=middle,
                     tone="worse" if blind else "",
                 ),
-                Cell(text.plain(margin, metric.unit), sort=known(margin)),
+                Cell(text.DASH if math.isnan(margin) else f"{margin:g}", sort=known(margin)),
                 Cell(_enough(margin, blind)),
             )
         )

@@ -58,7 +58,7 @@ def test_words_alone_are_printed_and_not_judged(study: StudyRecord) -> None:
 
 def test_several_pairs_answer_by_their_mean(study: StudyRecord) -> None:
     found = answer(study, factor="algorithm", treatment="ppo", control="dpo", expect=(0, 2))
-    assert "3 pairs" in found.observed and found.expected == "between +0.0 and +2.0"
+    assert "3 pairs" in found.observed and found.expected == "between +0 and +2"
 
 
 def test_what_has_not_run_is_said(study: StudyRecord) -> None:

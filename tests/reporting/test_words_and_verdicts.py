@@ -12,17 +12,22 @@ import pytest
 from ablate.reporting.answers import answers
 from ablate.reporting.effect_tables import family_table
 from ablate.reporting.effects import Basis
+from ablate.reporting.figures.bars import Bars
 from ablate.reporting.findings import Findings, analyse
 from ablate.reporting.methods import methods
 from ablate.reporting.pair_tables import pair_sentences
 from ablate.reporting.ranking import ranking_of
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.scope import scope_of
+from ablate.reporting.scores_comparison import comparison
 from ablate.reporting.sections.ranking import band
+from ablate.reporting.step_figures import duel
 from ablate.reporting.summary import observed
+from ablate.reporting.tables import sight
 from ablate.spec.analysis import Analysis, DeclaredContrast
+from ablate.stats.estimate import Estimate
 from ablate.stats.verdicts import Verdict
-from tests.reporting.builders import Size, grid
+from tests.reporting.builders import Fake, Size, grid, study_of
 from tests.reporting.suite_builders import Cellular, suite_study
 
 BASE = {"treatment": "ppo ai-fine", "control": "base"}
@@ -139,3 +144,45 @@ def test_a_pair_in_two_families_needs_the_seeds_of_the_stricter_one(several: Stu
     # At Holm's alpha / 8 of its family more seeds are needed than for the same pair by itself.
     assert only.seeds_to_resolve is not None and beside.seeds_to_resolve is not None
     assert only.seeds_to_resolve < alone.seeds_to_resolve == beside.seeds_to_resolve
+
+
+def test_a_margin_is_printed_as_declared_and_never_rounded(single: StudyRecord) -> None:
+    """0.05 points are not 0.1."""
+    table = sight(under(single, primary="gold", margin=0.05))
+    assert table is not None
+    margins = {row[0].text: row[5].text for row in table.rows}
+    assert margins["Average"] == margins["Gold reward (primary)"] == "0.05"
+
+
+def test_bars_of_another_unit_are_no_percentages(single: StudyRecord) -> None:
+    drawn = duel(under(single, primary="gold", margin=0.05))
+    assert drawn is not None
+    said = drawn.svg.decode()
+    assert "Gold reward (reward)" in said and "(points)" not in said
+    assert re.search(r"PPO: 0\.\d{3}\.", drawn.alt)
+
+
+def test_negative_scores_stand_below_the_axis() -> None:
+    scores = {("DPO", "x"): Estimate(-2.0, -3.0, -1.0), ("PPO", "x"): Estimate(-1.0, -1.5, -0.5)}
+    bars = Bars(["x"], ["DPO", "PPO"], scores, {}, 0.0, "gold", "difference", unit="reward")
+    assert bars.bottom == pytest.approx(-3.3) and bars.top == 0.0
+
+
+def test_pairs_of_one_label_keep_their_places(tmp_path: Path) -> None:
+    """Two PPO cells beside one DPO cell of the same data: neither hides the other."""
+    levels = {"dataset": "d"}
+    fakes = [
+        Fake("one", {"algorithm": "dpo", **levels}),
+        *(Fake(name, {"algorithm": "ppo", **levels}) for name in ("two", "three")),
+    ]
+    drawn = duel(analyse(study_of(tmp_path, fakes, Size(2, 16), baseline="one")))
+    assert drawn is not None
+    assert "two − one" in drawn.svg.decode() and "three − one" in drawn.svg.decode()
+
+
+def test_a_study_without_baseline_names_none(single: StudyRecord) -> None:
+    table = comparison(analyse(replace(single, baseline="")))
+    assert not any("baseline's levels" in note for note in table.notes)
+    levels = {"ppo ai-fine": "dpo ai-fine"}
+    table = comparison(analyse(replace(single, baseline=levels)))
+    assert any("baseline's levels" in note for note in table.notes)

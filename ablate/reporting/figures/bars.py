@@ -48,6 +48,8 @@ class Bars:
     """Series whose numbers are preliminary."""
     numbered: bool = False
     """Whether series are steps that follow one another."""
+    unit: str = "percent"
+    """Of scores and differences."""
 
     @property
     def slot(self) -> float:
@@ -75,7 +77,13 @@ class Bars:
         """End of the score axis: above every bar and whisker, in steps of 5."""
         ends = [max(e.value, e.high if e.defined else e.value) for e in self.scores.values()]
         highest = max((end for end in ends if not math.isnan(end)), default=1.0)
-        return 5 * math.ceil(1.05 * highest / 5) if highest > 5 else 1.1 * highest
+        return 5 * math.ceil(1.05 * highest / 5) if highest > 5 else max(0.0, 1.1 * highest)
+
+    @property
+    def bottom(self) -> float:
+        """Start of the score axis: 0, or below every bar where scores are negative."""
+        ends = [min(e.value, e.low if e.defined else e.value) for e in self.scores.values()]
+        return min(0.0, 1.1 * min((end for end in ends if not math.isnan(end)), default=0.0))
 
 
 def draw_bars(bars: Bars, name: str, *, title: str, caption: str) -> Drawing:
@@ -132,7 +140,7 @@ def draw_scores(axes: Any, bars: Bars, *, revealed: int) -> None:
         )
         whiskers(axes, places, values)
     axes.set_ylabel(bars.score_label)
-    axes.set_ylim(0, bars.top)
+    axes.set_ylim(bars.bottom, bars.top)
 
 
 def whiskers(axes: Any, places: Sequence[float], values: Sequence[Estimate | None]) -> None:
@@ -156,7 +164,8 @@ def whiskers(axes: Any, places: Sequence[float], values: Sequence[Estimate | Non
 
 
 def _steps(axes: Any, bars: Bars) -> None:
-    reach = axis_reach(bars.steps.values(), margin=bars.margin)
+    least = 0.1 if bars.unit == "percent" else 1e-6
+    reach = axis_reach(bars.steps.values(), margin=bars.margin, least=least)
     if bars.margin > 0:
         axes.axhspan(-bars.margin, bars.margin, color=LIGHT, alpha=0.7, linewidth=0)
     axes.axhline(0, color=INK, linewidth=0.8)
@@ -165,7 +174,8 @@ def _steps(axes: Any, bars: Bars) -> None:
         for place, group in zip(places, bars.groups, strict=True):
             row = bars.steps.get((series, group))
             if row is not None:
-                step_mark(axes, place, row, marker=look(index).marker, reach=reach)
+                marker = look(index).marker
+                step_mark(axes, place, row, marker=marker, reach=reach, unit=bars.unit)
     axes.set_ylabel(bars.step_label)
     axes.margins(y=0.22)
     low, high = axes.get_ylim()
@@ -197,7 +207,9 @@ def one_seed(row: EffectRow) -> bool:
     return row.effect.n_seeds < 2 or (not row.effect.defined and not row.invalid)
 
 
-def step_mark(axes: Any, x: float, row: EffectRow, *, marker: str, reach: float) -> None:
+def step_mark(
+    axes: Any, x: float, row: EffectRow, *, marker: str, reach: float, unit: str = "percent"
+) -> None:
     """Draw one difference, open where there is one seed, with its verdict's symbol above.
 
     What lies beyond ``reach`` ends there in an arrow; a value beyond it is told in digits.
@@ -211,7 +223,7 @@ def step_mark(axes: Any, x: float, row: EffectRow, *, marker: str, reach: float)
         axes.plot([x, x], [shown.low, shown.high], color=colour, linewidth=1.1)
         top = shown.high
     if abs(shown.value) > reach:
-        words = f"{text.signed(shown.value)}\n{words}"
+        words = f"{text.signed(shown.value, unit)}\n{words}"
     else:
         face = "white" if one_seed(row) else colour
         axes.plot(x, shown.value, marker=marker, markersize=4.5, color=colour, markerfacecolor=face)
@@ -231,5 +243,5 @@ def _alt(bars: Bars) -> str:
     for index in range(len(bars.series)):
         last = bars.values(index)[-1]
         if last is not None:
-            parts.append(f"{bars.series[index]}: {text.plain(last.value)}")
+            parts.append(f"{bars.series[index]}: {text.plain(last.value, bars.unit)}")
     return f"Bars for {bars.groups[-1]}: {'; '.join(parts)}. All numbers are in the tables."
