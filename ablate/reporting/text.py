@@ -78,14 +78,19 @@ def plain(value: float, unit: str = "percent") -> str:
     """Return a value with a true minus sign; a dash where undefined."""
     if math.isnan(value):
         return DASH
-    return f"{value:.{digits(unit)}f}".replace("-", MINUS)
+    return f"{_rounded(value, unit):.{digits(unit)}f}".replace("-", MINUS)
 
 
 def signed(value: float, unit: str = "percent") -> str:
     """Return a difference with its sign; a dash where undefined."""
     if math.isnan(value):
         return DASH
-    return f"{value:+.{digits(unit)}f}".replace("-", MINUS)
+    return f"{_rounded(value, unit):+.{digits(unit)}f}".replace("-", MINUS)
+
+
+def _rounded(value: float, unit: str) -> float:
+    """Round, and take the sign off what becomes 0."""
+    return round(value, digits(unit)) + 0.0
 
 
 def interval(estimate: Estimate, unit: str = "percent") -> str:
