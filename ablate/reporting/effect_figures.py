@@ -17,11 +17,14 @@ STEP = "step"
 
 
 def forest(found: Findings) -> Drawing | None:
-    """Return the effects on the primary metric, family by family, those declared first."""
+    """Return the effects on the primary metric, family by family, those declared first.
+
+    None where every difference is invalid: there is nothing to draw, and the tables say why.
+    """
     groups = forest_groups(found)
-    if not groups:
-        return None
     rows = [row for _, members in groups for row in members]
+    if all(math.isnan(row.shown.value) for row in rows):
+        return None
     correction = text.correction_name(found.study.correction)
     caption = (
         "Paired differences: thick bars 50 %, thin bars 95 % intervals; an arrow is an interval"

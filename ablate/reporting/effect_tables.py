@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ablate.reporting import text
 from ablate.reporting.effects import Basis, EffectRow, margin_of
 from ablate.reporting.findings import Findings
-from ablate.reporting.tables import Cell, Table, known, points, tone_of
+from ablate.reporting.tables import Cell, Table, items_cell, known, points, seeds_cell, tone_of
 from ablate.stats.verdicts import Verdict
 
 
@@ -38,8 +38,8 @@ def effects(found: Findings, rows: Sequence[EffectRow], name: str, *, caption: s
                 Cell(text.p_text(row.p_adjusted), sort=known(row.p_adjusted)),
                 Cell(f"{row.verdict.symbol} {row.verdict.value}"),
                 Cell(text.plain(row.detectable, unit), sort=known(row.detectable)),
-                Cell(str(row.shown.n_items or row.effect.n_items)),
-                Cell(str(row.effect.n_seeds), sort=float(row.effect.n_seeds)),
+                items_cell(row.shown.n_items or row.effect.n_items),
+                seeds_cell(found, row),
                 *((Cell("; ".join(said), wide=True),) if any(notes) else ()),
             )
             for row, said in zip(rows, notes, strict=True)

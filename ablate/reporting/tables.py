@@ -142,8 +142,8 @@ def sight(found: Findings) -> Table | None:
         rows.append(
             (
                 Cell(text.label(name) + (" (primary)" if name == found.study.primary else "")),
-                _items(effect_rows[0].shown.n_items),
-                Cell(_range([row.effect.n_seeds for row in effect_rows])),
+                items_cell(effect_rows[0].shown.n_items),
+                _seeds_of(found, effect_rows),
                 Cell(_errors(effect_rows, metric.unit)),
                 Cell(
                     f"{text.plain(middle, metric.unit)}"
@@ -167,10 +167,26 @@ def _enough(margin: float, blind: bool) -> str:
     return "no: blind to the margin" if blind else "yes"
 
 
-def _items(count: int) -> Cell:
+def items_cell(count: int) -> Cell:
+    """Return a number of items; a dash where there are none."""
     if not count:
         return Cell(text.DASH, tone="muted", hint="published numbers have no items")
     return Cell(str(count), sort=float(count))
+
+
+def seeds_cell(found: Findings, row: EffectRow) -> Cell:
+    """Return an effect's seeds a side; a dash where both sides are published."""
+    if all(found.evidence.source(cell) for cell in (row.treatment, row.control)):
+        return Cell(text.DASH, tone="muted", hint="published numbers have no seeds that are known")
+    return Cell(str(row.effect.n_seeds), sort=float(row.effect.n_seeds))
+
+
+def _seeds_of(found: Findings, rows: Sequence[EffectRow]) -> Cell:
+    """Return the seeds of a metric's effects, those between published rows left out."""
+    cells = [cell for row in rows if (cell := seeds_cell(found, row)).sort is not None]
+    if not cells:
+        return seeds_cell(found, rows[0])
+    return Cell(_range([int(cell.text) for cell in cells]))
 
 
 def _range(values: Sequence[int]) -> str:

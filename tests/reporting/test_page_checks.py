@@ -5,7 +5,12 @@ from pathlib import Path
 
 from ablate.reporting.check_tables import pairing_table, tripwire_table
 from ablate.reporting.checks import TRIPWIRES
+from ablate.reporting.document import document_of
+from ablate.reporting.effect_figures import forest
+from ablate.reporting.effect_tables import family_table
 from ablate.reporting.findings import analyse
+from ablate.reporting.html import render_html
+from ablate.reporting.sections import scores as scores_section
 from ablate.reporting.tables import Table
 from ablate.stats.verdicts import Verdict
 
@@ -61,3 +66,11 @@ def test_averages_of_different_categories_are_no_effect(tmp_path: Path) -> None:
     assert average.invalid[0].startswith("averages of different categories: ")
     (shared,) = found.rows("baseline", CATEGORIES[0])
     assert not shared.invalid
+    # Neither items nor seeds are known, and nothing is left that a forest could draw.
+    table = family_table(found, "baseline")
+    assert table is not None
+    assert [cell.text for cell in table.rows[0][5:7]] == ["–", "–"]
+    assert forest(found) is None
+    # The dash of B stands at the right, where the number of A above it stands.
+    page = render_html(document_of(found, (scores_section.section,)))
+    assert '<td class="muted n" title=' in page
