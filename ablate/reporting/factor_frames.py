@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
+from ablate.errors import unknown_choice
 from ablate.reporting.factorial import Analysed, factor_analyses
 from ablate.reporting.findings import Findings
 
@@ -26,8 +27,11 @@ def factors_of(found: Findings, rows: Rows = "terms") -> pd.DataFrame:
 
     ``terms``: main effects and interactions with F and p, not adjusted. ``levels``: marginal means,
     and differences to the factor's first level, whose own is NaN. ``share`` and
-    ``partial_eta_squared`` are fractions. Empty for a study without a grid.
+    ``partial_eta_squared`` are fractions. Empty for a study without a grid. Raises ValueError for
+    other rows.
     """
+    if rows not in get_args(Rows):
+        raise ValueError(unknown_choice("rows", rows, get_args(Rows)))
     names = dict.fromkeys([*found.evidence.headline, found.study.primary])
     analyses = [
         one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -128,8 +128,10 @@ def frame_of(table: Table, form: Form = "values") -> pd.DataFrame:
 
     ``values``: each field's unrounded number, NaN where undefined; a column that holds no numbers
     keeps its text. ``text``: what the page prints, small print in parentheses. ``long``: one row a
-    field, with the columns of `LONG`.
+    field, with the columns of `LONG`. Raises ValueError for another form.
     """
+    if form not in get_args(Form):
+        raise ValueError(unknown_choice("form", form, get_args(Form)))
     if form == "long":
         return _long(table)
     shown = _texts if form == "text" else _values

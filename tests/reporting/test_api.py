@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from stored_toys import ITEMS, stored, write_study
@@ -146,6 +147,10 @@ def test_tables_and_figures_are_listed_and_a_wrong_name_gives_the_nearest(
         ablate.make_table("comparision", study)
     with pytest.raises(ValueError, match="Did you mean 'forest'"):
         ablate.make_figure("forrest", study)
+    with pytest.raises(ValueError, match="Did you mean 'values'"):
+        study.table("comparison", cast(Any, "value"))
+    with pytest.raises(ValueError, match="Did you mean 'levels'"):
+        ablate.factors_frame(study, rows=cast(Any, "level"))
 
 
 def test_a_declared_comparison_has_a_table_of_its_own(grid_study: StudyRecord) -> None:
