@@ -62,7 +62,8 @@ class EffectRow:
     seeds_to_resolve: int | None
     """Seeds a side at which the margin becomes detectable; None where more seeds cannot do it."""
     tipping_seed_sd: float
-    """With one seed: the seed-to-seed SD above which the difference is no longer significant."""
+    """With one seed: the seed-to-seed SD above which the difference is no longer significant at
+    the study's alpha, uncorrected."""
     confirmatory: bool
     """Whether contrast and metric were declared before the results; the rest is exploratory."""
     basis: Basis
@@ -142,7 +143,7 @@ def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> _Draft | None
         verdict=Verdict.INCONCLUSIVE,
         detectable=math.nan,
         seeds_to_resolve=None,
-        tipping_seed_sd=_tipping(found),
+        tipping_seed_sd=_tipping(found, evidence.study.alpha),
         confirmatory=contrast.declared and metric == evidence.study.primary,
         basis=found.basis,
         invalid=tripped.invalid,
@@ -159,10 +160,10 @@ def _stated(evidence: Evidence, cell: str, metric: str) -> bool:
     return bool(values) and not blank
 
 
-def _tipping(found: Difference) -> float:
+def _tipping(found: Difference, alpha: float) -> float:
     """With one seed: the seed SD that would undo the difference; else NaN."""
     about_recipes = found.effect.defined and found.basis is not Basis.ITEMS
-    return math.nan if about_recipes else tipping_seed_sd(found.checkpoint)
+    return math.nan if about_recipes else tipping_seed_sd(found.checkpoint, alpha=alpha)
 
 
 def _adjusted(evidence: Evidence, drafts: Sequence[_Draft]) -> list[EffectRow]:

@@ -12,7 +12,7 @@ from ablate.reporting.footnotes import letter, letters_of
 from ablate.reporting.section import Section
 from ablate.reporting.tables import Cell, Table
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$])")
 
 
 def render_markdown(document: Document) -> str:

@@ -121,7 +121,7 @@ def _further(found: Findings) -> Iterator[str]:
     if any(not math.isnan(row.tipping_seed_sd) for row in found.effects):
         yield (
             "The tipping seed SD of a one-seed difference is the seed-to-seed SD above which it"
-            " would no longer be significant."
+            f" would no longer be significant at {found.study.alpha:g}, even without correction."
         )
 
 

@@ -119,7 +119,8 @@ def _outcomes(found: Findings, models: Sequence[RewardModel]) -> Iterator[Measur
     primary = found.evidence.metric(found.study.primary)
     if primary is not None:
         scores = tuple(_policies(found, model, primary.metric) for model in models)
-        yield Measure(f"policy: {text.heading(primary)}", scores)
+        arrow = " ↓" if primary.direction == "lower" else ""
+        yield Measure(f"policy: {text.heading(primary)}{arrow}", scores)
 
 
 def _policies(found: Findings, model: RewardModel, metric: str) -> Estimate:
@@ -165,6 +166,8 @@ def _sentence(panel: Panel) -> str:
         said = "they order the models alike"
     elif found.spearman >= LOOSE - 1e-9:
         said = "they order the models alike in part"
+    elif found.spearman <= 1e-9 - LOOSE:
+        said = "they order the models the other way round"
     else:
         said = "they decouple: one order says little about the other"
     p_value = spearman_p(

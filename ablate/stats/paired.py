@@ -88,15 +88,16 @@ def _binomial_tail(successes: int, trials: int) -> float:
     return total / int(2**trials)
 
 
-def tipping_seed_sd(difference: Estimate) -> float:
+def tipping_seed_sd(difference: Estimate, *, alpha: float = 0.05) -> float:
     """Return the seed-to-seed SD above which a one-seed difference is no longer significant.
 
-    From difference = z * sqrt(item error^2 + 2 sd^2); 0 where it is not significant as it stands,
-    NaN without an interval over items.
+    From difference = z * sqrt(item error^2 + 2 sd^2), with z at ``alpha`` and not corrected for
+    other comparisons; 0 where it is not significant as it stands, NaN without an interval over
+    items.
     """
     if not difference.defined:
         return math.nan
-    z = normal_quantile((1 + difference.level) / 2)
+    z = normal_quantile(1 - alpha / 2)
     spare = ((difference.value + difference.shift) / z) ** 2 - difference.standard_error**2
     return math.sqrt(max(0.0, spare) / 2)
 

@@ -48,7 +48,7 @@ def test_the_papers_reward_models_decouple() -> None:
         ({"a": (1, 1), "b": (2, 1), "c": (3, 1)}, "does not differ"),
         ({"a": (1, 1), "b": (2, 2), "c": (3, 3)}, "order the models alike; 33 %"),
         ({"a": (1, 1), "b": (2, 3), "c": (3, 2)}, "alike in part"),
-        ({"a": (1, 3), "b": (2, 2), "c": (3, 1)}, "decouple"),
+        ({"a": (1, 3), "b": (2, 2), "c": (3, 1)}, "the other way round; 33 %"),
     ],
 )
 def test_every_agreement_has_its_sentence(rows: dict[str, tuple[float, float]], said: str) -> None:

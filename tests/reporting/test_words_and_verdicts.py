@@ -14,6 +14,7 @@ from ablate.reporting.effect_tables import family_table
 from ablate.reporting.effects import Basis
 from ablate.reporting.figures.bars import Bars
 from ablate.reporting.findings import Findings, analyse
+from ablate.reporting.markdown import escape
 from ablate.reporting.methods import methods
 from ablate.reporting.pair_tables import pair_sentences
 from ablate.reporting.ranking import ranking_of
@@ -186,3 +187,7 @@ def test_a_study_without_baseline_names_none(single: StudyRecord) -> None:
     levels = {"ppo ai-fine": "dpo ai-fine"}
     table = comparison(analyse(replace(single, baseline=levels)))
     assert any("baseline's levels" in note for note in table.notes)
+
+
+def test_dollars_of_a_name_make_no_formula_in_markdown() -> None:
+    assert escape("a $x$ | <b>") == r"a \$x\$ \| \<b\>"

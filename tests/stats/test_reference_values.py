@@ -245,6 +245,9 @@ def test_tipping_seed_sd_solves_its_equation() -> None:
     z = normal_quantile(0.975)
     difference = Estimate(2 * z, 0.0, 1.0, standard_error=1.0, degrees=math.inf)
     assert tipping_seed_sd(difference) == pytest.approx(math.sqrt(1.5))
+    # 2.576 * sqrt(1^2 + 2 sd^2) = 3.92 at alpha 0.01.
+    strict = ((2 * z / normal_quantile(0.995)) ** 2 - 1) / 2
+    assert tipping_seed_sd(difference, alpha=0.01) == pytest.approx(math.sqrt(strict))
     weak = Estimate(1.0, 0.0, 1.0, standard_error=1.0, degrees=math.inf)
     assert tipping_seed_sd(weak) == 0.0
     assert math.isnan(tipping_seed_sd(Estimate(1.0, math.nan, math.nan)))
