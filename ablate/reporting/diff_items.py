@@ -63,7 +63,11 @@ def item_changes(evidence: Evidence, contrast: Contrast, metric: str) -> ItemCha
     seeds = common_seeds(evidence, contrast)
     left = _tables(evidence, contrast.control, metric, seeds)
     right = _tables(evidence, contrast.treatment, metric, seeds)
-    if not left or len(left) != len(right) or len({_shape(table) for table in (*left, *right)}) != 1:
+    if (
+        not left
+        or len(left) != len(right)
+        or len({_shape(table) for table in (*left, *right)}) != 1
+    ):
         return NOTHING
     names = list(left[0])
     before = np.stack([_flat(table, names) for table in left])

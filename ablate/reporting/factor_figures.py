@@ -47,7 +47,7 @@ def _said(one: Analysed, factors: tuple[str, ...]) -> str:
         return "not tested: it is the error"
     p_value = text.p_text(term.p_value)
     shown = f"p {p_value}" if p_value.startswith("<") else f"p = {p_value}"
-    return f"{100 * term.share:.0f} % of differences, {shown}"
+    return f"{text.share(term.share)} of differences, {shown}"
 
 
 def _held(one: Analysed) -> str:

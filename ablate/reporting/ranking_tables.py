@@ -11,13 +11,14 @@ from ablate.reporting import text
 from ablate.reporting.contrasts import baseline_cell
 from ablate.reporting.findings import Findings
 from ablate.reporting.ranking import Benchmarks, Ranking, benchmarks_of, pooled_noise, ranking_of
-from ablate.reporting.tables import Cell, Table, cell_score, known
+from ablate.reporting.tables import Cell, Table, cell_score
 from ablate.stats.profiles import FEWEST_BENCHMARKS, improvement_probability, interquartile_mean
 from ablate.stats.signal import separation
 
 MATRIX = 8
 """Cells of the matrix of pairs, those with the best scores."""
 NONE = Cell(text.DASH, tone="muted", hint="undefined")
+_ALIKE = Cell(text.DASH, tone="muted", hint="all cells score alike")
 
 
 def ranking_table(found: Findings) -> Table | None:
@@ -194,8 +195,8 @@ def benchmark_table(found: Findings) -> Table | None:
                 _number(100 * parts.noise, 1),
                 Cell("∞", hint="no spread over seeds was seen")
                 if parts.noise == 0
-                else Cell(f"{parts.ratio:.1f}", sort=known(parts.ratio)),
-                Cell(best),
+                else _number(parts.ratio, 1),
+                Cell(best) if np.ptp(over.means[:, place]) > 0 else _ALIKE,
             )
         )
     return Table(

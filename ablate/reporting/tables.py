@@ -28,7 +28,7 @@ class Cell:
     sub: str = ""
     """Small print below."""
     sort: float | None = None
-    """Unrounded value that sorting uses; None sorts last."""
+    """Unrounded value that sorting and bold use; None sorts last, and stands for NaN too."""
     tone: Tone = ""
     hint: str = ""
     """Said when pointed at, and read out."""
@@ -40,6 +40,11 @@ class Cell:
     high: float = math.nan
     slanted: bool = False
     """A difference between rows above, in italics."""
+
+    def __post_init__(self) -> None:
+        """Take NaN out of sorting: it compares with nothing."""
+        if self.sort is not None and math.isnan(self.sort):
+            object.__setattr__(self, "sort", None)
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,11 @@ def amount(value: float, unit: str) -> str:
     return f"{plain(value, unit)} {unit_name(unit)}".rstrip()
 
 
+def share(fraction: float) -> str:
+    """Return a fraction as whole percent; a dash where undefined."""
+    return DASH if math.isnan(fraction) else f"{100 * fraction:.0f} %"
+
+
 def p_text(value: float) -> str:
     """Return a p-value with three decimals, never 0."""
     if math.isnan(value):

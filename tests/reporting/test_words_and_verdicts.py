@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,20 +17,23 @@ from ablate.reporting.effects import Basis
 from ablate.reporting.figures.bars import Bars
 from ablate.reporting.findings import Findings, analyse
 from ablate.reporting.markdown import escape
+from ablate.reporting.marks import best_of
 from ablate.reporting.methods import methods
 from ablate.reporting.pair_tables import pair_sentences
 from ablate.reporting.ranking import ranking_of
+from ablate.reporting.ranking_tables import benchmark_table
 from ablate.reporting.records import StudyRecord
 from ablate.reporting.scope import scope_of
 from ablate.reporting.scores_comparison import comparison
+from ablate.reporting.sections.factorial import section as factors
 from ablate.reporting.sections.ranking import band
 from ablate.reporting.step_figures import duel
 from ablate.reporting.summary import observed
-from ablate.reporting.tables import sight
+from ablate.reporting.tables import Cell, sight
 from ablate.spec.analysis import Analysis, DeclaredContrast
 from ablate.stats.estimate import Estimate
 from ablate.stats.verdicts import Verdict
-from tests.reporting.builders import Fake, Size, grid, study_of
+from tests.reporting.builders import Fake, Size, grid, study_of, write_json
 from tests.reporting.suite_builders import Cellular, suite_study
 
 BASE = {"treatment": "ppo ai-fine", "control": "base"}
@@ -191,3 +196,31 @@ def test_a_study_without_baseline_names_none(single: StudyRecord) -> None:
 
 def test_dollars_of_a_name_make_no_formula_in_markdown() -> None:
     assert escape("a $x$ | <b>") == r"a \$x\$ \| \<b\>"
+
+
+def test_nothing_undefined_is_printed_as_nan(tmp_path: Path) -> None:
+    """All cells score alike in every run: no share, no ratio and no best cell is defined."""
+    study = grid(tmp_path, Size(seeds=2, items=16))
+    for run in study.runs:
+        folder = run.artifacts["evaluation"]
+        assert folder is not None
+        scores = json.loads((folder / "scores.json").read_text())
+        scores["metrics"] = [{**row, "value": 50.0} for row in scores["metrics"]]
+        write_json(folder / "scores.json", scores)
+        (folder / "samples.jsonl").unlink()
+    found = analyse(study)
+    said = " ".join(factors(found).text)
+    assert "dataset – (p = –)" in said
+    table = benchmark_table(found)
+    assert table is not None
+    assert {row[-1].text for row in table.rows} == {"–"}
+    words = [cell.text for row in table.rows for cell in row]
+    assert not [word for word in [*words, said] if re.search(r"\bnan\b", word)]
+
+
+def test_an_undefined_number_takes_no_part_in_sorting_and_bold(several: StudyRecord) -> None:
+    metric = analyse(several).evidence.metrics["average"]
+    fields = best_of(
+        [Cell("–", sort=math.nan), Cell("1.0", sort=1.0), Cell("2.0", sort=2.0)], metric
+    )
+    assert fields[0].sort is None and [field.strong for field in fields] == [False, False, True]

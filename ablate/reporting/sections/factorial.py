@@ -48,7 +48,7 @@ def _text(analyses: Sequence[Analysed]) -> Iterator[str]:
 def _share(term: Term) -> str:
     p_value = text.p_text(term.p_value)
     shown = f"p {p_value}" if p_value.startswith("<") else f"p = {p_value}"
-    return f"{term.name} {100 * term.share:.0f} % ({shown})"
+    return f"{term.name} {text.share(term.share)} ({shown})"
 
 
 MOST_TERMS = 6
