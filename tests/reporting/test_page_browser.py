@@ -13,11 +13,12 @@ import pytest
 from scipy.stats import binomtest
 
 from ablate.reporting.records import StudyRecord
-from ablate.reporting.sections import samples, sight
+from ablate.reporting.sections import effects, samples, sight
 
-from .builders import Fake, Size, study_of, write_lines
+from .builders import CATEGORIES, Fake, Size, study_of, write_lines
 from .chromium import CHROMIUM, Chromium, browser
 from .page_builders import page_of
+from .published_builders import published_run, published_study
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 Line = dict[str, Any]
@@ -225,3 +226,14 @@ def test_without_scripts_a_few_examples_stay(plain: tuple[StudyRecord, Path]) ->
     static = text[text.index('<div id="browser">') :]
     static = static[: static.index("</div>")]
     assert static.count("<details") == 6 and "(wrong)" in static and "(right)" in static
+
+
+def test_a_long_name_breaks_and_covers_no_number(chromium: Chromium, tmp_path: Path) -> None:
+    runs = [published_run(tmp_path, cell, [50.0] * len(CATEGORIES), {}) for cell in "AB"]
+    runs[1] = replace(runs[1], cell="N" * 300)
+    study = published_study(runs, tmp_path / "data", baseline="A")
+    page = page_of(study, tmp_path / "page", effects.section)
+    chromium.open(page.as_uri(), width=320)
+    heads = "[...document.querySelectorAll('tbody th')]"
+    assert chromium.run(f"{heads}.length") > 0
+    assert chromium.run(f"{heads}.every(one => one.scrollWidth <= one.clientWidth)")
