@@ -66,14 +66,18 @@ def badge(found: Findings, cell: str) -> str:
     return "; ".join(said)
 
 
+def declared_when(found: Findings) -> str:
+    """Return whether all that the study declares was declared before its results."""
+    early = not found.study.amendments
+    return "Declared before the results" if early else "Declared after some results existed"
+
+
 def claim_note(found: Findings, kind: str) -> str:
     """Say which numbers of a comparison were declared before the results."""
-    family = next((family for family in found.families if family.name == kind), None)
-    if family is None or not family.declared:
+    if not found.declared(kind):
         return "Exploratory: the study did not declare this comparison before its results."
     primary = text.label(found.study.primary)
-    when = "after some results existed" if found.study.amendments else "before the results"
-    return f"Declared {when}: {primary}. Every other column is exploratory."
+    return f"{declared_when(found)}: {primary}. Every other column is exploratory."
 
 
 def notes_on_rows(found: Findings, kind: str, cells: Iterable[str]) -> Iterator[str]:

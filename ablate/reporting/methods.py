@@ -9,6 +9,7 @@ from ablate.reporting import text
 from ablate.reporting.effects import Basis
 from ablate.reporting.factorial import main_analysis
 from ablate.reporting.findings import Findings
+from ablate.reporting.marks import declared_when
 from ablate.reporting.ranking import ranking_of
 from ablate.reporting.records import listed
 from ablate.reporting.scope import scope_of
@@ -78,7 +79,7 @@ def _declared(found: Findings) -> str:
     unit = "percent" if metric is None else metric.unit
     margin = points(analysis.margins.get(study.primary, study.margin), unit)
     sentence = (
-        f"Declared before the results: primary metric {study.primary}, margin"
+        f"{declared_when(found)}: primary metric {study.primary}, margin"
         f" {margin}, α {study.alpha:g}, {text.correction_name(study.correction)}"
         " within each family of comparisons"
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.reporting.check_tables import pairing_table, tripwire_table
@@ -10,6 +11,8 @@ from ablate.reporting.effect_figures import forest
 from ablate.reporting.effect_tables import family_table
 from ablate.reporting.findings import analyse
 from ablate.reporting.html import render_html
+from ablate.reporting.marks import claim_note
+from ablate.reporting.methods import methods
 from ablate.reporting.sections import scores as scores_section
 from ablate.reporting.tables import Table
 from ablate.stats.verdicts import Verdict
@@ -74,3 +77,12 @@ def test_averages_of_different_categories_are_no_effect(tmp_path: Path) -> None:
     # The dash of B stands at the right, where the number of A above it stands.
     page = render_html(document_of(found, (scores_section.section,)))
     assert '<td class="muted n" title=' in page
+
+
+def test_what_was_declared_after_results_is_not_called_declared_before_them(tmp_path: Path) -> None:
+    runs = [published_run(tmp_path, cell, [50.0] * len(CATEGORIES), {}) for cell in "AB"]
+    study = published_study(runs, tmp_path, baseline="A")
+    for amended, said in (((), "before the results"), (("x",), "after some results existed")):
+        found = analyse(replace(study, amendments=amended))
+        assert f"Declared {said}: " in claim_note(found, "baseline")
+        assert any(line.startswith(f"Declared {said}: ") for line in methods(found))
