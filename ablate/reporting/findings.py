@@ -25,6 +25,10 @@ class Findings:
         name = metric or self.study.primary
         return [row for row in self.effects if row.kind == kind and row.metric == name]
 
+    def declared(self, kind: str) -> bool:
+        """Return whether the study declared a family before its results; others explore."""
+        return any(family.name == kind and family.declared for family in self.families)
+
 
 def analyse(study: StudyRecord) -> Findings:
     """Return every effect of a study on the headline metrics and the primary one."""

@@ -85,8 +85,7 @@ def option_table(found: Findings) -> Table | None:
 def _notes(found: Findings, cells: Sequence[str]) -> Iterator[str]:
     said = list(notes_on_rows(found, "baseline", cells))
     # Of the primary metric alone: what is said of other columns concerns none here.
-    declared = any(family.name == "baseline" and family.declared for family in found.families)
-    yield from said[1:] if declared else said
+    yield from said[1:] if found.declared("baseline") else said
 
 
 def _size(row: EffectRow) -> float:

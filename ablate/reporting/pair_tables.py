@@ -50,7 +50,6 @@ def sides_of(found: Findings) -> tuple[Sides, ...]:
 
     The algorithms are left out where the study declares that very comparison.
     """
-    declared = {family.name: family.declared for family in found.families}
     sides = []
     for number, entry in enumerate(found.study.analysis.contrasts or (), 1):
         if not isinstance(entry, str) and entry.factor:
@@ -59,7 +58,7 @@ def sides_of(found: Findings) -> tuple[Sides, ...]:
                 levels = (entry.control.upper(), entry.treatment.upper())
             sides.append(Sides(f"declared-{number}", *levels))
     if ("DPO", "PPO") not in {(one.control, one.treatment) for one in sides}:
-        sides.append(Sides(ALGORITHM, "DPO", "PPO", declared.get(ALGORITHM, False)))
+        sides.append(Sides(ALGORITHM, "DPO", "PPO", found.declared(ALGORITHM)))
     return tuple(one for one in sides if found.rows(one.kind))
 
 

@@ -65,7 +65,7 @@ def stepwise(found: Findings) -> Drawing | None:
     bars = step_bars(found)
     if bars is None:
         return None
-    caption = _bar_caption(found, bars.series, "the rung before it")
+    caption = _lead(found, "step") + _bar_caption(found, bars.series, "the rung before it")
     return draw_bars(bars, "stepwise", title="Each rung adds one change", caption=caption)
 
 
@@ -102,8 +102,13 @@ def step_words(found: Findings, bars: Bars, index: int) -> Step:
     if counts:
         others = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
         outcome.append(f"The others (exploratory): {others}")
-    head = [f"Against {bars.series[index - 1]}:"] if shown else []
+    against = "Against" if found.declared("step") else "Exploratory, against"
+    head = [f"{against} {bars.series[index - 1]}:"] if shown else []
     return Step(title, tuple(b for b in bullets if b), tuple([*head, *outcome]))
+
+
+def _lead(found: Findings, kind: str) -> str:
+    return "" if found.declared(kind) else "Exploratory: not declared before the results. "
 
 
 def _bar_caption(found: Findings, cells: Sequence[str], other: str) -> str:
@@ -149,7 +154,8 @@ def duel(found: Findings) -> Drawing | None:
         unit=metric.unit,
         not_final=frozenset({"DPO", "PPO"} if any(early) else ()),
     )
-    caption = _bar_caption(found, [row.treatment for row in pairs], "DPO on the same data")
+    said = _bar_caption(found, [row.treatment for row in pairs], "DPO on the same data")
+    caption = _lead(found, "algorithm") + said
     return draw_bars(bars, "dpo-vs-ppo", title="DPO and PPO on the same data", caption=caption)
 
 
@@ -163,7 +169,7 @@ def cumulative(found: Findings) -> Drawing | None:
     if sum(bool(found.evidence.finished(cell)) for cell in rungs) < 2 or not metrics:
         return None
     climbs = [_climb(found, rungs, metric) for metric in metrics]
-    caption = (
+    caption = _lead(found, "step") + (
         "Marks: mean score with its 95 % interval where one is known, open with one seed. Between"
         " steps: paired difference to the step before with its 95 % interval and verdict;"
         " * over items only. The axes do not start at 0."

@@ -224,3 +224,9 @@ def test_an_undefined_number_takes_no_part_in_sorting_and_bold(several: StudyRec
         [Cell("–", sort=math.nan), Cell("1.0", sort=1.0), Cell("2.0", sort=2.0)], metric
     )
     assert fields[0].sort is None and [field.strong for field in fields] == [False, False, True]
+
+
+def test_a_figure_of_what_was_not_declared_says_so(several: StudyRecord) -> None:
+    declared, own = duel(under(several)), duel(under(several, contrasts=["baseline"]))
+    assert declared is not None and own is not None
+    assert own.caption == f"Exploratory: not declared before the results. {declared.caption}"
