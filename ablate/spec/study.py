@@ -202,7 +202,8 @@ class Study(Config):
     def _one_design(self) -> Self:
         given = [name for name in DESIGNS if getattr(self, name) is not None]
         if not given and not self.imported:
-            raise field_problem(f"no design; a study has one of {', '.join(DESIGNS)}. Add one.")
+            allowed = f"{', '.join(DESIGNS)}, or rows under imported"
+            raise field_problem(f"no design; a study has one of {allowed}. Add one.")
         if len(given) > 1:
             found = f"a second design beside {given[0]}; a study has one. Keep one."
             raise field_problem(found, given[1])

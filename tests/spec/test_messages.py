@@ -163,7 +163,7 @@ CASES = {
     "no design": (
         HEAD,
         """
-        s.yaml:1:1: no design; a study has one of grid, ladder, one_factor_at_a_time, cells. Add one.
+        s.yaml:1:1: no design; a study has one of grid, ladder, one_factor_at_a_time, cells, or rows under imported. Add one.
             study: s
             ^
         """,
