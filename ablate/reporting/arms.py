@@ -14,7 +14,10 @@ from ablate.stats.crossed import Arm, split_strata
 from ablate.stats.estimate import FloatArray
 
 TOLERANCE = 0.01
-"""Largest gap, in units of the metric, between a stored score and the mean of its items."""
+"""Largest gap, in points, between a stored percentage and the mean of its items."""
+RELATIVE = 1e-4
+"""The same for other units, of 1 or of the score where that is larger: rewards may be tiny or huge,
+and 0.01 of a reward is no rounding."""
 Table = Mapping[Stratum, Items]
 Places = NDArray[np.intp]
 
@@ -61,9 +64,12 @@ def arm_of(tables: Sequence[Table], rows: Sequence[MetricRow]) -> Arm | None:
             if items.clusters:
                 clusters[name] = tuple(items.clusters[place] for place in chosen)
     arm = Arm(strata, shares, clusters)
-    gaps = np.abs(arm.seed_scores - [row.value for row in rows])
+    stored = np.array([row.value for row in rows])
+    allowed = RELATIVE * np.maximum(1.0, np.abs(stored))
+    if rows[0].unit == "percent":
+        allowed = np.full(len(rows), TOLERANCE)
     # An undefined score is no gap that may pass.
-    return arm if bool((gaps <= TOLERANCE).all()) else None
+    return arm if bool((np.abs(arm.seed_scores - stored) <= allowed).all()) else None
 
 
 @lru_cache(maxsize=64)

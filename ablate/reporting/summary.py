@@ -86,9 +86,9 @@ def _largest(found: Findings) -> list[str]:
         return []
     # All of them are better, so the largest is the one farthest from 0 on either side.
     best = max(rows, key=lambda row: abs(row.effect.value))
+    lead = "The" if found.declared(best.kind) else "Exploratory: the"
     sentence = (
-        f"{'The' if found.declared(best.kind) else 'Exploratory: the'} largest gain of a trained cell over"
-        f" {best.control} is that of {best.treatment}:"
+        f"{lead} largest gain of a trained cell over {best.control} is that of {best.treatment}:"
         f" {text.difference(best.effect, _primary_unit(found))}"
     )
     if len(rows) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,11 @@ def test_a_cluster_that_reaches_over_subsets_keeps_the_task_whole() -> None:
 def test_items_that_do_not_give_the_stored_score_are_no_arm() -> None:
     assert arm_of([table_of([0, 0, 0, 1])], [ROW]) is None
     assert arm_of([table_of([0, math.nan, 1, 1])], [ROW]) is None
+
+
+def test_a_stored_reward_is_held_to_its_own_size() -> None:
+    """0.008 of a mean reward of 0.5 is another quantity; 1e8 of 1e15 is rounding."""
+    assert arm_of([table_of([0, 0, 1, 1])], [replace(ROW, unit="reward", value=0.508)]) is None
+    assert arm_of([table_of([0, 0, 1, 1])], [replace(ROW, unit="reward", value=0.50002)])
+    huge = [replace(ROW, unit="reward", value=5.0000001e14)]
+    assert arm_of([table_of([0, 0, 1e15, 1e15])], huge)
