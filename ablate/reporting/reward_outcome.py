@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ablate.reporting import text
-from ablate.reporting.artifacts import MetricRow
-from ablate.reporting.block_tables import REWARD, reward_score, role_of
+from ablate.reporting.block_tables import reward_score
 from ablate.reporting.effects import score_of
 from ablate.reporting.figures.reward_policy import (
     FEWEST_FOR_A_LINE,
@@ -25,7 +24,7 @@ from ablate.reporting.reward_ways import (
     BEST_OF,
     UNKNOWN,
     RewardModel,
-    is_reward_metric,
+    metrics_of,
 )
 from ablate.stats.estimate import Estimate
 from ablate.stats.rank_order import spearman_p
@@ -71,17 +70,6 @@ def panels_of(found: Findings) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def _rows(found: Findings, models: Sequence[RewardModel]) -> dict[str, MetricRow]:
-    rows: dict[str, MetricRow] = {}
-    for model in models:
-        role = role_of(found, model.cells[0])
-        for run in found.study.runs_of(model.cells[0]):
-            for name, row in found.evidence.scores(run, role).items():
-                if role == REWARD or is_reward_metric(name):
-                    rows.setdefault(name, row)
-    return rows
-
-
 def _plain(name: str) -> str:
     return name.replace("-", "_")
 
@@ -92,7 +80,7 @@ def _measure(found: Findings, models: Sequence[RewardModel], name: str, title: s
 
 def _accuracy(found: Findings, models: Sequence[RewardModel]) -> Measure | None:
     """Return the score of a benchmark of reward models where they have one, else pair accuracy."""
-    rows = _rows(found, models)
+    rows = metrics_of(found, models)
     benchmarks = [name for name in rows if _plain(name).startswith(BENCHMARK)]
     whole = [name for name in benchmarks if rows[name].level == "average"] or benchmarks
     for name in [*whole[:1], "accuracy"]:
@@ -106,7 +94,7 @@ def _accuracy(found: Findings, models: Sequence[RewardModel]) -> Measure | None:
 
 
 def _outcomes(found: Findings, models: Sequence[RewardModel]) -> Iterator[Measure]:
-    rows = _rows(found, models)
+    rows = metrics_of(found, models)
     sizes = {
         int(size): name
         for name in rows

@@ -62,7 +62,7 @@ def is_reward_metric(name: str) -> bool:
 
 def ways_of(found: Findings, models: Sequence[RewardModel]) -> Iterator[Way]:
     """Yield every column: pairs, benchmark by section, best-of-N, policies, time of training."""
-    metrics = _metrics(found, models)
+    metrics = metrics_of(found, models)
     if "accuracy" in metrics:
         yield _scored(found, models, metrics["accuracy"], "pair accuracy (%)")
     if "accuracy_hard" in metrics:
@@ -96,7 +96,8 @@ def _best_of(name: str) -> str:
     return plain.removeprefix(BEST_OF) if plain.startswith(BEST_OF) else ""
 
 
-def _metrics(found: Findings, models: Sequence[RewardModel]) -> dict[str, MetricRow]:
+def metrics_of(found: Findings, models: Sequence[RewardModel]) -> dict[str, MetricRow]:
+    """Return one row of every metric that reward models were evaluated with, by name."""
     rows: dict[str, MetricRow] = {}
     for model in models:
         role = role_of(found, model.cells[0])
