@@ -43,6 +43,12 @@ def study_record(
     study = loaded.study
     jobs = (job for run in plan.runs for job in run.jobs.values())
     inventory = Inventory(store, jobs, hashed=SCORES)
+    runs = tuple(
+        _described(_run_record(run, plan, inventory, reasons or {}, store=store), run.cell, loaded)
+        for run in plan.runs
+    )
+    results = sum(run.kind != "imported" and run.missing is None for run in runs)
+    analysis = study.analysis.model_dump(mode="json")
     return StudyRecord(
         name=study.study,
         question=study.question,
@@ -52,19 +58,14 @@ def study_record(
         baseline=_baseline(loaded, plan),
         design=cast(Design, study.design),
         cells=tuple(cell.name for cell in plan.cells),
-        runs=tuple(
-            _described(
-                _run_record(run, plan, inventory, reasons or {}, store=store), run.cell, loaded
-            )
-            for run in plan.runs
-        ),
+        runs=runs,
         source_text=loaded.source.text,
         digest=loaded.digest,
         plan_summary=dict(plan_summary or {}),
         vary=tuple(study.seeds.vary),
         branches=tuple(study.branches),
         notes=study.notes,
-        amendments=amendments(store.study(plan.study), study.analysis.model_dump(mode="json")),
+        amendments=amendments(store.study(plan.study), analysis, results=results),
         data_names={
             job.fingerprint: data_name(job.config, loaded.files.datasets)
             for job in plan.jobs

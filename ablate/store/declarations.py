@@ -54,15 +54,16 @@ def declarations(folder: Path) -> list[Declaration]:
     return found
 
 
-def amendments(folder: Path, analysis: Mapping[str, Any]) -> tuple[str, ...]:
+def amendments(folder: Path, analysis: Mapping[str, Any], *, results: int = 0) -> tuple[str, ...]:
     """Return what of an analysis was not declared before the study had results, in sentences.
 
-    Measured against the last declaration without results, or else against the first; empty where
-    nothing was ever written down. A field that an earlier version did not have is no amendment.
+    Measured against the last declaration without results, or else against the first. Where nothing
+    was ever written down, ``results`` of the study are there without a word of what they were to
+    test. A field that an earlier version did not have is no amendment.
     """
     before = declarations(folder)
     if not before:
-        return ()
+        return ("no run of this study wrote its analysis down",) if results else ()
     blind = [one for one in before if one.results == 0]
     held = (blind or before[:1])[-1]
     now = json.loads(json.dumps(analysis))

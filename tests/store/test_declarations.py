@@ -45,6 +45,11 @@ def test_a_study_of_before_and_damaged_lines_say_nothing(tmp_path: Path) -> None
     assert len(declarations(tmp_path)) == 1
 
 
+def test_results_of_a_study_that_never_ran_here_were_not_declared(tmp_path: Path) -> None:
+    told = ("no run of this study wrote its analysis down",)
+    assert amendments(tmp_path, dumped(), results=3) == told
+
+
 def test_a_field_of_a_later_version_is_no_amendment(tmp_path: Path) -> None:
     earlier = dumped()
     del earlier["claim"]
