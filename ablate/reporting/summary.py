@@ -88,8 +88,8 @@ def _largest(found: Findings) -> list[str]:
     best = max(rows, key=lambda row: abs(row.effect.value))
     lead = "The" if found.declared(best.kind) else "Exploratory: the"
     sentence = (
-        f"{lead} largest gain of a trained cell over {best.control} is that of {best.treatment}:"
-        f" {text.difference(best.effect, _primary_unit(found))}"
+        f"{lead} largest decided gain of a trained cell over {best.control} is that of"
+        f" {best.treatment}: {text.difference(best.effect, _primary_unit(found))}"
     )
     if len(rows) > 1:
         sentence += "; as the largest of several it is likely to overstate"

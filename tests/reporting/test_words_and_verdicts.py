@@ -64,7 +64,7 @@ def test_the_largest_gain_is_the_lowest_score_where_less_is_better(tmp_path: Pat
     study = suite_study(tmp_path, cells, items=400)
     found = under(study, primary="toxigen")
     assert [row.verdict for row in found.rows("baseline")] == [Verdict.BETTER] * 2
-    (sentence,) = said(found, "largest gain")
+    (sentence,) = said(found, "largest decided gain")
     assert "is that of all: −" in sentence
 
 
