@@ -18,8 +18,8 @@ OFFLINE_PANELS = (
     *("loss", "reward_margin", "accuracy"),
     *("reward_chosen", "reward_rejected", "gradient_weight"),
 )
-MOST_CELLS = 24
-"""Cells that are drawn: four pages. A hundred would take a minute, and nobody compares them."""
+MOST_CELLS = 12
+"""Cells that are drawn: two pages. A hundred would take a minute, and nobody compares them."""
 SAMPLED = "reward_normalized"
 """Metric that tells the curves of an algorithm that samples."""
 
