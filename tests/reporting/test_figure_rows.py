@@ -111,7 +111,9 @@ def test_seeds_of_a_study_are_drawn_cell_by_cell(grid_study: StudyRecord) -> Non
     again = make_figure("seeds", grid_study)
     assert again is not None and drawn.files == again.files
     assert set(drawn.files) == {"seeds.svg", "seeds.pdf", "seeds.png"}
-    assert b"CreationDate" not in drawn.pdf and b"/FontFile2" in drawn.pdf
+    assert b"CreationDate" not in drawn.pdf
+    paper = make_figure("seeds", grid_study, style="paper")
+    assert paper is not None and b"/FontFile2" in paper.pdf and b"/Type3" not in paper.pdf
 
 
 def test_an_unknown_style_names_the_nearest(grid_study: StudyRecord) -> None:
