@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ablate.reporting.data_cards import data_report
 from ablate.reporting.findings import Findings
 from ablate.reporting.methods import REFERENCES, methods
 from ablate.reporting.parallel import in_parallel
@@ -90,7 +89,7 @@ def document_of(found: Findings, sections: Sequence[SectionMaker] = SECTIONS) ->
     large = len(found.study.runs) >= MANY_RUNS
     made = in_parallel(makes) if large else [make() for make in makes]
     provenance = provenance_of(found.study)
-    warnings = (*data_report(found.study).warnings, *provenance.warnings)
+    said = [warning for section in made for warning in section.warnings]
     return Document(
         study=found.study,
         state=_state(found),
@@ -99,7 +98,7 @@ def document_of(found: Findings, sections: Sequence[SectionMaker] = SECTIONS) ->
         badges=tuple(_badges(found)),
         alarms=alarms_of(found),
         sections=tuple(section for section in made if section.shows),
-        provenance=replace(provenance, warnings=warnings),
+        provenance=replace(provenance, warnings=(*said, *provenance.warnings)),
         methods=tuple(methods(found)),
         references=REFERENCES,
     )

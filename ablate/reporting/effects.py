@@ -60,7 +60,8 @@ class EffectRow:
     """True difference that this design finds 8 times in 10, family counted; over items only where
     there is one seed."""
     seeds_to_resolve: int | None
-    """Seeds a side at which the margin becomes detectable; None where more seeds cannot do it."""
+    """Seeds a side at which the margin of the primary metric becomes detectable; None where more
+    seeds cannot do it, and for every other metric."""
     tipping_seed_sd: float
     """With one seed: the seed-to-seed SD above which the difference is no longer significant at
     the study's alpha, uncorrected."""
@@ -181,7 +182,9 @@ def _adjusted(evidence: Evidence, drafts: Sequence[_Draft]) -> list[EffectRow]:
     )
     rows = []
     for draft, p_value, drawn in zip(drafts, p_values, expected, strict=True):
-        more = _seeds_to_resolve(draft, margin_of(evidence, draft.row.metric), alpha)
+        more = None
+        if draft.row.metric == study.primary:
+            more = _seeds_to_resolve(draft, margin_of(evidence, study.primary), alpha)
         filled = replace(draft.row, p_adjusted=p_value, detectable=_detectable(draft, alpha))
         rows.append(replace(filled, shrunken=drawn, seeds_to_resolve=more))
     return rows

@@ -28,6 +28,8 @@ class Section:
     cards: tuple[DataCard, ...] = ()
     alarms: tuple[str, ...] = ()
     """What must be looked at before the numbers."""
+    warnings: tuple[str, ...] = ()
+    """What stands with the provenance: faults of what the section looked at."""
     frames: tuple[Drawing, ...] = ()
     """A sequence that is stepped through, one at a time."""
     disagreements: tuple[Disagreement, ...] = ()

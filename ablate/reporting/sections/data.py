@@ -10,4 +10,4 @@ from ablate.reporting.section import Section
 def section(found: Findings) -> Section:
     """Return what the study's data sets hold, compared and one by one."""
     report = data_report(found.study)
-    return Section("data", "Data", (), (), report.tables, report.cards)
+    return Section(*("data", "Data", (), (), report.tables, report.cards), warnings=report.warnings)
