@@ -16,7 +16,7 @@ from ablate.cli.track import Track
 from ablate.execution.book import JobState
 from ablate.execution.controller import run_study
 from ablate.execution.listener import Guarded, Listener
-from ablate.execution.local import LocalOptions
+from ablate.execution.engines.local import LocalOptions
 from ablate.execution.options import Outcome, RunOptions
 from ablate.plan.evaluating import defines_tasks
 from ablate.plan.record import RUNS, plan_document
@@ -101,7 +101,6 @@ def _run(opened: OpenStudy, store: Store, args: argparse.Namespace) -> Outcome:
     options = RunOptions(
         local=LocalOptions(slots=args.slots, network=args.network),
         study_text=opened.loaded.source.text,
-        estimate=None,
     )
     try:
         return run_study(

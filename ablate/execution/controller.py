@@ -8,15 +8,16 @@ from collections.abc import Iterable
 
 from ablate.errors import SurroundingsError
 from ablate.execution.book import Book, JobState
-from ablate.execution.engine import Engine, Observation, State
+from ablate.execution.choosing import Choice
+from ablate.execution.engines.protocol import Engine, Observation, Resources, State
 from ablate.execution.failures import Failure, FailureClass
 from ablate.execution.halting import STATE_NAMES, Brake, Halt
+from ablate.execution.helm import Helm
 from ablate.execution.launching import Found, Launchpad, Shared
 from ablate.execution.linux import out_of_memory_kills
 from ablate.execution.listener import Guarded, Listener
-from ablate.execution.options import Outcome, RunOptions
+from ablate.execution.options import Ahead, Outcome, RunOptions
 from ablate.execution.retry import blown, is_retried
-from ablate.execution.stages import WITHOUT_DEVICE
 from ablate.execution.statusfile import StatusFile
 from ablate.execution.studies import held_study, local_engine
 from ablate.execution.watching import Running, is_dead, verdict
@@ -89,22 +90,34 @@ class Controller:
         self._status = StatusFile(store.study(study) / "status.json", study)
         self._brake = brake
         self._running: dict[str, Running] = {}
+        self._helm = Helm(
+            book,
+            engine=engine,
+            brake=brake,
+            options=options,
+            give_up=lambda job, failure: self._give_up(job, failure, attempt=0),
+        )
+        self._choice = Choice(options.wanted)
         self._look_again: dict[str, float] = {}
         self._losses: dict[str, int] = {}
         self._spent_seconds = 0.0
         self._stop_deadline = 0.0
+        self._grown = True
 
     def run(self) -> Outcome:
         """Run until nothing runs and nothing more can start."""
         started = time.monotonic()
-        self._find_cached()
+        self._find_cached(self._book.jobs.values())
         while True:
+            for command in self._options.wishes.take():
+                self._helm.obey(command, self._running)
             self._check_limits()
+            self._grow()
             self._admit()
             if not self._running and (self._brake.level or not self._book.waiting()):
                 break
             self._wait()
-            self._write_status(STATE_NAMES[self._brake.level])
+            self._write_status(self._state())
         self._write_status("ended")
         stopped = self._brake.reason or None
         seconds = time.monotonic() - started
@@ -112,7 +125,12 @@ class Controller:
         return Outcome(dict(book.states), book.failures, book.skipped, stopped, seconds)
 
     def kill(self) -> None:
-        """Kill what still runs; attempts stay as they are."""
+        """Kill what still runs; attempts stay as they are.
+
+        What survives a controller goes on unless the study was stopped on purpose.
+        """
+        if self._engine.survives and self._brake.level < Halt.STOP:
+            return
         for running in self._running.values():
             self._engine.cancel(running.handle, gently=False)
 
@@ -122,25 +140,34 @@ class Controller:
             running.claim.release()
         self._running.clear()
 
-    def _find_cached(self) -> None:
-        for job in self._book.jobs.values():
+    def _state(self) -> str:
+        paused = self._helm.is_paused and self._brake.level is Halt.NONE
+        return "paused" if paused else STATE_NAMES[self._brake.level]
+
+    def _grow(self) -> None:
+        """Take the jobs that results have made necessary, until no further ones are."""
+        while self._grown and self._options.grow is not None:
+            self._grown = False
+            self._find_cached(self._book.add(self._options.grow(dict(self._book.states))))
+
+    def _find_cached(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
             manifest = self._store.intact(job.stage, job.fingerprint)
             if manifest is not None:
                 self._found(job, manifest)
 
     def _found(self, job: Job, manifest: Manifest) -> None:
         self._book.finish(job, JobState.CACHED)
+        self._grown = True
         self._status.took(job.stage, manifest.wall_seconds)
         self.listener.job_cached(job, manifest)
 
     def _check_limits(self) -> None:
-        options = self._options
-        if options.until is not None and time.time() >= options.until:
+        left = self._helm.seconds_left
+        if left is not None and left <= 0.0:
             self._pull(Halt.STOP, "the time is up")
-        spent = self._spent_seconds + sum(
-            time.monotonic() - running.started for running in self._running.values()
-        )
-        if options.budget_seconds is not None and spent >= options.budget_seconds:
+        budget = self._helm.budget_seconds
+        if budget is not None and self._spent() >= budget:
             self._pull(Halt.DRAIN, "the budget is spent")
         if self._brake.level >= Halt.STOP:
             self._stop_running()
@@ -169,31 +196,48 @@ class Controller:
                 self._engine.cancel(running.handle, gently=not at_once)
                 running.is_stopping = True
 
-    def _admit(self) -> None:
-        """Start what can start, in the plan's order."""
+    def _spent(self) -> float:
+        """Return the seconds of devices that this run has used; of slots where there is none."""
         now = time.monotonic()
-        left_out = 0
+        running = (
+            (now - item.started) * max(1, item.devices)
+            for item in self._running.values()
+            if item.devices
+        )
+        return self._spent_seconds + sum(running)
+
+    def _admit(self) -> None:
+        """Start what can start: by priority, then in the plan's order."""
+        if self._brake.level or self._helm.is_paused:
+            return
+        now = time.monotonic()
         ready = self._book.ready()
+        wanted = self._choice.made(self._ahead) if ready else None
+        left_out = 0
         for job in ready:
             if self._brake.level or not self._has_room():
                 return
-            if not self._fits(job):
+            if wanted is not None and job.fingerprint not in wanted:
                 left_out += 1
             elif self._look_again.get(job.fingerprint, 0.0) <= now:
-                if self._engine.capacity(device=job.stage not in WITHOUT_DEVICE) > 0:
+                if self._engine.capacity(self._launchpad.resources(job)) > 0:
                     self._launch(job)
         if ready and left_out == len(ready) and not self._running:
             self._pull(Halt.DRAIN, "nothing that is left would end in time")
 
-    def _has_room(self) -> bool:
-        return any(self._engine.capacity(device=device) > 0 for device in (True, False))
+    def _ahead(self) -> Ahead:
+        budget = self._helm.budget_seconds
+        return Ahead(
+            states=dict(self._book.states),
+            fractions={item.job.fingerprint: item.fraction for item in self._running.values()},
+            seconds=self._helm.seconds_left,
+            device_seconds=None if budget is None else budget - self._spent(),
+            slots=len(self._running)
+            + max(self._engine.capacity(Resources(devices)) for devices in (0, 1)),
+        )
 
-    def _fits(self, job: Job) -> bool:
-        """Tell whether the job is expected to end before the deadline."""
-        until, estimate = self._options.until, self._options.estimate
-        if until is None or estimate is None:
-            return True
-        return time.time() + (estimate(job) or 0.0) <= until
+    def _has_room(self) -> bool:
+        return any(self._engine.capacity(Resources(devices)) > 0 for devices in (0, 1))
 
     def _launch(self, job: Job) -> None:
         result = self._launchpad.launch(job)
@@ -240,8 +284,8 @@ class Controller:
     def _end(self, running: Running, word: Observation) -> None:
         """Commit or judge an attempt whose process is gone."""
         del self._running[running.handle]
-        if running.job.stage not in WITHOUT_DEVICE:
-            self._spent_seconds += time.monotonic() - running.started
+        self._spent_seconds += (time.monotonic() - running.started) * running.devices
+        self._choice.forget()
         try:
             kills = (out_of_memory_kills() or 0) - (running.memory_kills or 0)
             failure = verdict(running.attempt, word, memory_kills=kills)
@@ -258,6 +302,7 @@ class Controller:
 
     def _committed(self, job: Job, manifest: Manifest) -> None:
         self._book.finish(job, JobState.DONE)
+        self._grown = True
         self._status.took(job.stage, manifest.wall_seconds)
         name = f"{job.stage}-{job.fingerprint}"
         logger.info("job %s: committed (%.1f s)", name, manifest.wall_seconds)
@@ -265,6 +310,9 @@ class Controller:
 
     def _failed(self, running: Running, failure: Failure) -> None:
         job, name = running.job, running.job.fingerprint
+        if name in self._helm.cancelled:
+            self._helm.cancelled.discard(name)
+            failure = Failure(FailureClass.CANCELLED, "cancelled by the user")
         running.attempt.write_verdict(failure.as_json())
         if failure.kind is FailureClass.WORKER_LOST:
             # A job that gets further each time is unlucky, not the cause, and will end.
@@ -288,6 +336,7 @@ class Controller:
 
     def _give_up(self, job: Job, failure: Failure, *, attempt: int) -> None:
         skipped = self._book.fail(job, failure)
+        self._grown = True
         text = f"{failure.kind}: {failure.message}"
         logger.warning("job %s-%s: failed, %s", job.stage, job.fingerprint, text)
         self.listener.job_failed(job, failure, attempt=attempt, retried=False)
@@ -297,5 +346,9 @@ class Controller:
 
     def _write_status(self, state: str) -> None:
         self._status.write(
-            self._book, self._running.values(), state=state, reason=self._brake.reason
+            self._book,
+            self._running.values(),
+            state=state,
+            reason=self._brake.reason,
+            settings=self._helm.state(),
         )

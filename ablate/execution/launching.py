@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.execution.engine import Engine, Submission
+from ablate.execution.engines.protocol import Engine, Resources, Submission
 from ablate.execution.failures import Failure, failure_from
 from ablate.execution.linux import out_of_memory_kills
 from ablate.execution.options import RunOptions
 from ablate.execution.retry import FRESH_AFTER, LASTING, next_config
-from ablate.execution.stages import WITHOUT_DEVICE
 from ablate.execution.watching import Pulse, Running
 from ablate.plan.job import Job
 from ablate.spec.config import Config
@@ -70,6 +69,10 @@ class Launchpad:
             if not isinstance(result, Running):
                 claim.release()
         return result
+
+    def resources(self, job: Job) -> Resources:
+        """Return what the job's next attempt asks of the hardware."""
+        return self._options.resources(job)
 
     def _launch_claimed(self, job: Job, claim: Lock) -> Running | Found | Shared | Failure:
         manifest = self._store.intact(job.stage, job.fingerprint)
@@ -168,12 +171,21 @@ class Launchpad:
         }
 
     def _submission(self, job: Job, attempt: Attempt) -> Submission:
-        return Submission(attempt.name, attempt.folder, job.stage not in WITHOUT_DEVICE)
+        return Submission(attempt.name, attempt.folder, self.resources(job))
 
     def _running(
         self, job: Job, attempt: Attempt, *, config: Config, handle: str, claim: Lock
     ) -> Running:
-        return Running(job, config, attempt, handle, claim, time.monotonic(), out_of_memory_kills())
+        return Running(
+            job,
+            config,
+            attempt,
+            handle,
+            claim,
+            started=time.monotonic(),
+            devices=self.resources(job).devices,
+            memory_kills=out_of_memory_kills(),
+        )
 
 
 def _failure_of(attempt: Attempt | None) -> Failure | None:

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ablate.execution.book import JobState
-from ablate.execution.engine import Engine
+from ablate.execution.engines.local import LocalOptions
+from ablate.execution.engines.protocol import Engine, Resources
 from ablate.execution.failures import Failure
-from ablate.execution.local import LocalOptions
-from ablate.execution.stages import ENTRY_POINTS
+from ablate.execution.stages import ENTRY_POINTS, WITHOUT_DEVICE
+from ablate.execution.steering import Wishes
 from ablate.plan.job import Job
+
+
+def default_resources(job: Job) -> Resources:
+    """Return one accelerator for stages that use one."""
+    return Resources(devices=int(job.stage not in WITHOUT_DEVICE))
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What is still possible, for choosing what to start."""
+
+    states: Mapping[str, JobState]
+    """By fingerprint."""
+    fractions: Mapping[str, float]
+    """Of running jobs: how much is done, 0 to 1."""
+    seconds: float | None
+    """Until the deadline; None without one."""
+    device_seconds: float | None
+    """Of the budget that are left; None without one."""
+    slots: int
+    """Jobs at a time."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +47,27 @@ class RunOptions:
     """``module:function`` of every stage."""
     study_text: str | None = None
     """The study file, kept beside the status."""
+    resources: Callable[[Job], Resources] = default_resources
+    """What a job asks of the hardware."""
+    wishes: Wishes = field(default_factory=Wishes)
+    """What a user asks while the study runs."""
+    grow: Callable[[Mapping[str, JobState]], Iterable[Job]] | None = None
+    """Asked after every job that ended: jobs that results have made necessary, known ones among
+    them. It must be a function of the artifacts alone, so that a later run asks the same."""
+    wanted: Callable[[Ahead], Collection[str] | None] | None = None
+    """Asked now and then which jobs to start within a deadline or budget; None takes all."""
     retries: int = 3
     """Further attempts of a job whose workers are lost before they save a checkpoint."""
+    budget_retries: int = 50
+    """Further attempts of all jobs together, whatever their failures."""
+    keep_failed: Callable[[Failure], bool] | None = None
+    """Whether a failure of an earlier run stands, so that the job is not tried again."""
     fuse: int = 3
     """Equal failures of a stage none of whose jobs succeeded, after which the study stops."""
     until: float | None = None
     """Seconds since the epoch after which nothing runs any more."""
     budget_seconds: float | None = None
     """Seconds of accelerator (without one: of slots) after which no job is started."""
-    estimate: Callable[[Job], float | None] | None = None
-    """Expected seconds of a job, so that none is started which cannot end in time."""
     beat_seconds: float = 1.0
     """Between two signs of life of a worker."""
     stale_seconds: float = 60.0

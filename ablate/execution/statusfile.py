@@ -32,9 +32,15 @@ class StatusFile:
         self._seconds.setdefault(stage, []).append(seconds)
 
     def write(
-        self, book: Book, running: Iterable[Running], *, state: str, reason: str = ""
+        self,
+        book: Book,
+        running: Iterable[Running],
+        *,
+        state: str,
+        reason: str = "",
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """Replace the file; ``state`` is running, draining, stopping or ended."""
+        """Replace the file; ``state`` is running, paused, draining, stopping or ended."""
         now = time.monotonic()
         if state != "ended" and now < self._next:
             return
@@ -43,6 +49,7 @@ class StatusFile:
             "study": self._study,
             "state": state,
             "reason": reason,
+            "settings": dict(settings or {}),
             "started": self._started,
             "updated": time.time(),
             "stages": {

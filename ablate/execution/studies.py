@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablate.errors import SurroundingsError
 from ablate.execution.book import Book
-from ablate.execution.local import LocalEngine
+from ablate.execution.engines.local import LocalEngine
 from ablate.execution.options import RunOptions
 from ablate.execution.stages import preload_for
 from ablate.execution.statusfile import plan_record

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.execution.beat import EXIT_DISK_FULL, EXIT_FENCED
-from ablate.execution.engine import Observation, State
+from ablate.execution.engines.protocol import Observation, State
 from ablate.execution.failures import Failure, FailureClass, failure_from
 from ablate.plan.job import Job
 from ablate.spec.config import Config
@@ -54,6 +54,8 @@ class Running:
     claim: Lock
     started: float
     """Monotonic seconds."""
+    devices: int = 0
+    """Accelerators it asked for."""
     memory_kills: int | None = None
     """The kernel's count of out-of-memory kills when the attempt started."""
     pulse: Pulse = field(default_factory=Pulse)
@@ -73,6 +75,12 @@ class Running:
         if self.ended is None and self.attempt.exit_file.exists():
             self.ended = now
         return changed
+
+    @property
+    def fraction(self) -> float:
+        """How much of the job is done, as it says itself."""
+        total = self.progress.get("total")
+        return min(1.0, self.progress.get("done", 0) / total) if total else 0.0
 
     def lingers(self, now: float) -> bool:
         """Tell whether the process still exists long after its last act."""

@@ -21,8 +21,8 @@ from typing import Any
 
 from ablate.errors import StageError
 from ablate.execution.beat import EXIT_DISK_FULL, Heart
+from ablate.execution.engines.lifeline import hold_lifeline
 from ablate.execution.failures import FailureClass, classify
-from ablate.execution.lifeline import hold_lifeline
 from ablate.execution.numerics import numerics
 from ablate.execution.stages import load_entry_point
 from ablate.plan.fingerprint import fingerprint

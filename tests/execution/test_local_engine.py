@@ -16,11 +16,11 @@ import pytest
 from toy_study import LOCAL, OPTIONS, pairs, run
 
 from ablate.errors import SurroundingsError
-from ablate.execution.devices import available_devices
-from ablate.execution.engine import State, Submission
-from ablate.execution.environment import job_environment
-from ablate.execution.forkserver import preload
-from ablate.execution.local import LocalEngine, LocalOptions
+from ablate.execution.engines.devices import available_devices
+from ablate.execution.engines.environment import job_environment
+from ablate.execution.engines.forkserver import preload
+from ablate.execution.engines.local import LocalEngine, LocalOptions
+from ablate.execution.engines.protocol import State, Submission
 from ablate.plan.job import Job
 from ablate.store.attempts import Attempt, new_attempt
 from ablate.store.layout import Store
@@ -217,8 +217,8 @@ def test_spawned_workers_die_with_their_controller(store: Store, tmp_path: Path)
     submission = prepare(store, job)
     code = (
         "import sys, time; from pathlib import Path; from dataclasses import replace;"
-        "from toy_study import LOCAL; from ablate.execution.local import LocalEngine;"
-        "from ablate.execution.engine import Submission;"
+        "from toy_study import LOCAL; from ablate.execution.engines.local import LocalEngine;"
+        "from ablate.execution.engines.protocol import Submission;"
         "engine = LocalEngine(replace(LOCAL, style='spawn'));"
         "engine.submit(Submission(sys.argv[1], Path(sys.argv[2]), True)); time.sleep(600)"
     )

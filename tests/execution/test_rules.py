@@ -8,7 +8,7 @@ from toy_study import evaluation, pairs, study, training
 
 from ablate.errors import StageError, SurroundingsError
 from ablate.execution.book import Book, JobState
-from ablate.execution.engine import Observation, State
+from ablate.execution.engines.protocol import Observation, State
 from ablate.execution.failures import Failure, FailureClass, classify
 from ablate.execution.retry import blown, is_retried, micro_batch, next_config
 from ablate.execution.stages import ENTRY_POINTS, preload_for

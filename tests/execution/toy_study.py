@@ -11,8 +11,8 @@ from typing import Any
 
 from ablate.errors import SurroundingsError
 from ablate.execution.controller import run_study
+from ablate.execution.engines.local import LocalOptions
 from ablate.execution.listener import Listener
-from ablate.execution.local import LocalOptions
 from ablate.execution.options import Outcome, RunOptions
 from ablate.plan.job import Job
 from ablate.spec.stages import EvaluationConfig, PreferencesConfig, SftConfig

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import SurroundingsError
-from ablate.execution.devices import available_cores, available_devices
-from ablate.execution.engine import Observation, State, Submission
-from ablate.execution.environment import device_environment, job_environment
-from ablate.execution.launchers import Ended, ForkLauncher, Launcher, SpawnLauncher
+from ablate.execution.engines.devices import available_cores, available_devices, device_memory
+from ablate.execution.engines.environment import device_environment, job_environment
+from ablate.execution.engines.launchers import Ended, ForkLauncher, Launcher, SpawnLauncher
+from ablate.execution.engines.protocol import Observation, Resources, State, Submission
+from ablate.execution.engines.sharing import DeviceBoard, Peak
+from ablate.store.attempts import Attempt
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +25,13 @@ class LocalOptions:
     """How the local engine starts jobs."""
 
     slots: int | None = None
-    """Jobs at a time; None takes one per core."""
+    """Jobs at a time on cores; None takes as many as have their threads' cores to themselves."""
     devices: tuple[str, ...] | None = None
-    """Accelerators, one job each; None asks the driver."""
+    """Accelerators; None asks the driver."""
+    slots_per_device: int = 1
+    """Jobs that may share an accelerator."""
+    device_bytes: Mapping[str, float] | None = None
+    """Memory of each accelerator; None asks the driver."""
     threads: int = 1
     """Threads of a job."""
     style: str = "fork" if sys.platform == "linux" else "spawn"
@@ -45,22 +51,28 @@ class LocalOptions:
 @dataclass
 class _Running:
     submission: Submission
-    device: str | None
+    devices: tuple[str, ...]
+    """Empty on cores."""
     launcher: Launcher | None = None
 
 
 class LocalEngine:
-    """Runs attempts on this machine; see `ablate.execution.engine.Engine`."""
+    """Runs attempts on this machine; see `ablate.execution.engines.protocol.Engine`."""
 
     name = "local"
+    survives = False
 
     def __init__(self, options: LocalOptions) -> None:
         """Find cores and accelerators; nothing is started before the first job."""
         self._options = options
-        self._slots = options.slots or available_cores()
+        self._slots = options.slots or max(1, available_cores() // options.threads)
         devices = available_devices() if options.devices is None else options.devices
-        self._has_devices = bool(devices)
-        self._free_devices = list(devices)
+        memory = options.device_bytes
+        if memory is None:
+            memory = device_memory() if devices and options.slots_per_device > 1 else {}
+        self._board = DeviceBoard(
+            devices, places=options.slots_per_device, memory=memory, peak=self._peak
+        )
         self._environment = job_environment(
             threads=options.threads, network=options.network, python_path=options.python_path
         )
@@ -76,20 +88,25 @@ class LocalEngine:
         """Threads of a job."""
         return self._options.threads
 
-    def capacity(self, *, device: bool) -> int:
-        """Return free device slots, or free core slots where there is no device to ask for."""
-        if device and self._has_devices:
-            return len(self._free_devices)
-        on_cores = sum(running.device is None for running in self._running.values())
+    def capacity(self, resources: Resources) -> int:
+        """Return free device places, or free core slots where there is no device to ask for."""
+        if resources.devices and self._board:
+            return self._board.room(resources)
+        on_cores = sum(not running.devices for running in self._running.values())
         return self._slots - on_cores
 
+    def resize(self, slots: int) -> None:
+        """Change the number of core slots; devices stay as they are."""
+        self._slots = slots
+
     def submit(self, submission: Submission) -> str:
-        """Start the attempt's worker."""
-        launcher = self._launcher()
-        wants = submission.device and self._has_devices
-        device = self._free_devices.pop(0) if wants else None
-        self._running[submission.name] = running = _Running(submission, device)
-        self._start(running, launcher)
+        """Start the attempt's worker, or torchrun where it has several devices."""
+        resources = submission.resources
+        devices: tuple[str, ...] = ()
+        if resources.devices and self._board:
+            devices = self._board.take(submission.name, resources)
+        self._running[submission.name] = running = _Running(submission, devices)
+        self._start(running, self._spawning() if len(devices) > 1 else self._launcher())
         return submission.name
 
     def poll(self, handles: Sequence[str], *, timeout_seconds: float) -> Mapping[str, Observation]:
@@ -133,8 +150,7 @@ class LocalEngine:
 
     def _launcher(self) -> Launcher:
         if not self._may_fork:
-            self._spawn = self._spawn or SpawnLauncher(self._environment)
-            return self._spawn
+            return self._spawning()
         options = self._options
         if self._deaths >= options.server_deaths:
             raise SurroundingsError(
@@ -145,10 +161,20 @@ class LocalEngine:
             self._fork = ForkLauncher(options.preload, self._environment, log=options.log)
         return self._fork
 
+    def _spawning(self) -> SpawnLauncher:
+        self._spawn = self._spawn or SpawnLauncher(self._environment)
+        return self._spawn
+
     def _start(self, running: _Running, launcher: Launcher) -> None:
         running.launcher = launcher
-        submission, environment = running.submission, device_environment(running.device)
-        launcher.start(submission.name, submission.folder, environment=environment)
+        environment = device_environment(running.devices)
+        launcher.start(running.submission, environment=environment, devices=len(running.devices))
+
+    def _peak(self, handle: str) -> Peak:
+        """Return what an attempt's heartbeat says of its memory."""
+        beat = Attempt(self._running[handle].submission.folder).heartbeat()
+        used = beat.get("device_bytes")
+        return Peak(bool(beat.get("progress")), float(used) if used else 0.0)
 
     def _end(self, ended: Ended) -> None:
         if ended.refused:
@@ -158,8 +184,7 @@ class LocalEngine:
             self._start(self._running[ended.handle], self._launcher())
             return
         running = self._running.pop(ended.handle)
-        if running.device is not None:
-            self._free_devices.append(running.device)
+        self._board.give_back(ended.handle)
         died = isinstance(running.launcher, ForkLauncher) and running.launcher.dead
         self._deaths = self._deaths + 1 if died else 0
         reason = "the fork server died" if died else ""

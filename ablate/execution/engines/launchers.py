@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ablate.execution.forkserver import PACKET
-from ablate.execution.lifeline import LIFELINE
+from ablate.execution.engines.commands import worker_command
+from ablate.execution.engines.forkserver import PACKET
+from ablate.execution.engines.lifeline import LIFELINE
+from ablate.execution.engines.protocol import Submission
 from ablate.store.processes import ProcessId, identify, is_alive
 
 logger = logging.getLogger(__name__)
@@ -39,8 +41,10 @@ class Ended:
 class Launcher(Protocol):
     """Starts workers and tells when they are gone."""
 
-    def start(self, handle: str, folder: Path, *, environment: Mapping[str, str]) -> None:
-        """Start the worker of the attempt in ``folder``."""
+    def start(
+        self, submission: Submission, *, environment: Mapping[str, str], devices: int
+    ) -> None:
+        """Start the worker of an attempt that has so many devices."""
 
     def signal(self, handle: str, number: int) -> None:
         """Send a signal to a worker; SIGKILL reaches its helpers too."""
@@ -63,7 +67,7 @@ class ForkLauncher:
         # The kernel signals the death of the starting thread, which is the controller's only if
         # it is the main one; the socket's end of file is there in any case.
         bound = int(threading.current_thread() is threading.main_thread())
-        command = [sys.executable, "-m", "ablate.execution.forkserver"]
+        command = [sys.executable, "-m", "ablate.execution.engines.forkserver"]
         command += [str(theirs.fileno()), str(os.getpid()), str(bound), *modules]
         out: Any = subprocess.DEVNULL
         with contextlib.ExitStack() as stack:
@@ -84,10 +88,13 @@ class ForkLauncher:
         self.failed_imports: dict[str, str] = {}
         self.dead = False
 
-    def start(self, handle: str, folder: Path, *, environment: Mapping[str, str]) -> None:
+    def start(
+        self, submission: Submission, *, environment: Mapping[str, str], devices: int
+    ) -> None:
         """Ask the server to fork."""
-        self._jobs[handle] = None
-        self._send(op="start", handle=handle, folder=str(folder), environment=dict(environment))
+        name, folder = submission.name, str(submission.folder)
+        self._jobs[name] = None
+        self._send(op="start", handle=name, folder=folder, environment=dict(environment))
 
     def signal(self, handle: str, number: int) -> None:
         """Ask the server to signal, because only it knows whose number a pid is."""
@@ -163,12 +170,14 @@ class SpawnLauncher:
         # Nothing is ever written: its end of file tells workers that this process is gone.
         self._pipe, self._lifeline = os.pipe()
 
-    def start(self, handle: str, folder: Path, *, environment: Mapping[str, str]) -> None:
-        """Start ``python -m ablate.execution.worker`` in a session of its own."""
+    def start(
+        self, submission: Submission, *, environment: Mapping[str, str], devices: int
+    ) -> None:
+        """Start the attempt's command in a session of its own."""
         lifeline = {LIFELINE: f"{os.getpid()}:{self._pipe}"}
-        with open(folder / "log.txt", "ab") as log:
-            self._jobs[handle] = subprocess.Popen(
-                [sys.executable, "-m", "ablate.execution.worker", str(folder)],
+        with open(submission.folder / "log.txt", "ab") as log:
+            self._jobs[submission.name] = subprocess.Popen(
+                worker_command(submission, devices=devices),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

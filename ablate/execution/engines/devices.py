@@ -22,12 +22,23 @@ def available_devices() -> tuple[str, ...]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return tuple(name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1"))
+    return tuple(row[0] for row in _ask_driver("index"))
+
+
+def device_memory() -> dict[str, float]:
+    """Return the bytes of each accelerator of the driver's by name; empty where it does not say."""
+    rows = _ask_driver("index,memory.total")
+    return {row[0]: float(row[1]) * 2**20 for row in rows if row[-1].replace(".", "").isdigit()}
+
+
+def _ask_driver(query: str) -> list[list[str]]:
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ()
-    command = [program, "--query-gpu=index", "--format=csv,noheader"]
+        return []
+    command = [program, f"--query-gpu={query}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
-        return ()
-    return tuple(done.stdout.split()) if done.returncode == 0 else ()
+        return []
+    lines = done.stdout.splitlines() if done.returncode == 0 else []
+    return [[field.strip() for field in line.split(",")] for line in lines if line.strip()]

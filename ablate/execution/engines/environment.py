@@ -37,6 +37,6 @@ def job_environment(
     return environment
 
 
-def device_environment(device: str | None) -> dict[str, str]:
-    """Return the variables that show a job exactly one accelerator, or none."""
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": device or ""}
+def device_environment(devices: Sequence[str]) -> dict[str, str]:
+    """Return the variables that show a job exactly its accelerators, or none."""
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(devices)}

@@ -37,15 +37,32 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Resources:
+    """What an attempt asks of the hardware; never what it computes."""
+
+    devices: int = 0
+    """Accelerators; 0 for a job of cores alone. An engine without accelerators runs it on cores.
+    More than one: the job is run by torchrun, one process a device."""
+    shares: bool = False
+    """Whether it may share its device with others; never after it ran out of memory."""
+    memory_bytes: float = 0.0
+    """Expected peak on its device, or of the process where it runs on cores; 0 if unknown."""
+    seconds: float | None = None
+    """Longest duration after which it is ended; None for as long as the place allows."""
+
+
+@dataclass(frozen=True)
 class Submission:
-    """One attempt to run: ``python -m ablate.execution.worker <folder>``, or the same forked."""
+    """One attempt to run; `ablate.execution.engines.commands` says how."""
 
     name: str
     """``<fingerprint>/<number>``: how an engine finds it again."""
     folder: Path
     """The attempt's folder; the request is written already."""
-    device: bool
-    """Whether it wants an accelerator where there is one."""
+    resources: Resources = Resources()
+    """What it asks for."""
+    priority: int = 0
+    """The higher the sooner, where an engine has a queue of its own."""
 
 
 class Engine(Protocol):
@@ -53,9 +70,17 @@ class Engine(Protocol):
 
     name: str
     """Recorded beside artifacts."""
+    survives: bool
+    """Whether attempts live on without the controller, so that the next one reattaches them."""
 
-    def capacity(self, *, device: bool) -> int:
-        """Return how many more attempts of this kind would start at once."""
+    def capacity(self, resources: Resources) -> int:
+        """Return how many more attempts that ask for this should be submitted now.
+
+        0 while nothing is free, or a queue is long enough.
+        """
+
+    def resize(self, slots: int) -> None:
+        """Run at most so many attempts at a time from now on; what runs goes on."""
 
     def submit(self, submission: Submission) -> str:
         """Start or queue an attempt; return the handle for the other calls.

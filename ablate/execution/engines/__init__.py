@@ -1,0 +1,1 @@
+"""Where jobs run: one small protocol, and an engine for each kind of place."""
