@@ -29,19 +29,18 @@ class Progress(Listener):
     def __init__(
         self,
         plan: Plan,
-        history: list[Measured],
+        estimator: Estimator,
         *,
         slots: int,
         stream: TextIO = sys.stderr,
     ) -> None:
-        """Start with what is known of earlier jobs' costs."""
-        self._plan, self._history, self._slots, self._stream = plan, history, slots, stream
+        """Start with what is known of earlier jobs' costs; ``estimator`` learns from new ones."""
+        self._plan, self._estimator, self._slots, self._stream = plan, estimator, slots, stream
         self._live = use_colour(stream)
         self._done: set[str] = set()
         self._running: dict[str, Job] = {}
         self._fractions: dict[str, float] = {}
         self._next = 0.0
-        self._estimator = Estimator(history)
 
     def job_started(self, job: Job, attempt: int) -> None:
         """Show the job among the running ones."""
@@ -59,10 +58,9 @@ class Progress(Listener):
     def job_committed(self, job: Job, manifest: Manifest) -> None:
         """Count the job and learn from what it cost."""
         self._end(job)
-        self._history.append(
+        self._estimator.learn(
             Measured(job.stage, job_kind(job), job_size(job), manifest.wall_seconds, model_of(job))
         )
-        self._estimator = Estimator(self._history)
         self._draw()
 
     def job_cached(self, job: Job, manifest: Manifest) -> None:

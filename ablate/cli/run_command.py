@@ -18,6 +18,7 @@ from ablate.execution.controller import run_study
 from ablate.execution.listener import Guarded, Listener
 from ablate.execution.engines.local import LocalOptions
 from ablate.execution.options import Outcome, RunOptions
+from ablate.plan.estimate import Estimator
 from ablate.plan.evaluating import defines_tasks
 from ablate.plan.record import RUNS, plan_document
 from ablate.store.declarations import declare
@@ -91,7 +92,7 @@ def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:
 
 def _run(opened: OpenStudy, store: Store, args: argparse.Namespace) -> Outcome:
     slots = args.slots or os.cpu_count() or 1
-    progress = Progress(opened.plan, history(store), slots=slots, stream=sys.stderr)
+    progress = Progress(opened.plan, Estimator(history(store)), slots=slots, stream=sys.stderr)
     listeners: list[Listener] = [progress]
     outbox, sink = None, None
     if not args.no_tracking:

@@ -100,9 +100,14 @@ class Estimator:
         self._alike: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self._known: dict[tuple[str, str, str, float], JobEstimate] = {}
         for item in history:
-            rate = item.seconds / max(item.size, 1.0)
-            self._same[item.stage, item.kind, item.model].append(rate)
-            self._alike[item.stage, item.kind].append(rate)
+            self.learn(item)
+
+    def learn(self, item: Measured) -> None:
+        """Let a further finished job count in the estimates to come."""
+        rate = item.seconds / max(item.size, 1.0)
+        self._same[item.stage, item.kind, item.model].append(rate)
+        self._alike[item.stage, item.kind].append(rate)
+        self._known.clear()
 
     def job(self, job: Job) -> JobEstimate:
         """Return the estimate of one job."""
