@@ -1,0 +1,103 @@
+"""What fits before a deadline or into a budget, so that all of it is complete and paired.
+
+Runs are taken in order, seed by seed and each cell's baseline before the cell, for as long as all
+jobs they need end in time. What is left out is left out whole: half a run compares with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ablate.plan.build import Run
+from ablate.plan.estimate import wall_seconds
+from ablate.plan.job import Job
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is there to spend."""
+
+    slots: int
+    """Jobs at a time."""
+    seconds: float | None = None
+    """Until the deadline; None without one."""
+    device_seconds: float | None = None
+    """Of accelerators, or of slots where there is none; None without a budget."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What can be completed."""
+
+    runs: tuple[Run, ...]
+    """In the order in which they are taken."""
+    jobs: frozenset[str]
+    """Fingerprints of all their jobs, done ones included."""
+    left_out: int
+    """Runs that do not fit."""
+    seconds: float
+    """Until the last of them ends."""
+    device_seconds: float
+    """That they still take."""
+
+
+def paired_order(runs: Iterable[Run], baselines: Mapping[str, str]) -> list[Run]:
+    """Return runs seed by seed, each cell's baseline before the cell, else as they come."""
+    by_seed: dict[int, dict[str, Run]] = {}
+    for run in runs:
+        by_seed.setdefault(run.seed, {})[run.cell.name] = run
+    ordered: dict[tuple[int, str], Run] = {}
+    for seed, of_seed in by_seed.items():
+        for name, run in of_seed.items():
+            first = baselines.get(name, name)
+            if first in of_seed:
+                ordered.setdefault((seed, first), of_seed[first])
+            ordered.setdefault((seed, name), run)
+    return list(ordered.values())
+
+
+def fit(
+    runs: Sequence[Run],
+    seconds: Mapping[str, float],
+    limits: Limits,
+    *,
+    done: Collection[str] = (),
+    devices: Callable[[Job], int],
+) -> Fit:
+    """Return the longest beginning of ``runs`` that keeps the limits.
+
+    ``seconds`` are those that each job still takes, ``devices`` how many accelerators it asks
+    for. The deadline is held against simulated greedy scheduling, see `wall_seconds`.
+    """
+    fewest, most = 0, len(runs)
+    best = _cost(runs[:0], seconds, limits, done=done, devices=devices)
+    while fewest < most:
+        middle = (fewest + most + 1) // 2
+        found = _cost(runs[:middle], seconds, limits, done=done, devices=devices)
+        if _keeps(found, limits):
+            fewest, best = middle, found
+        else:
+            most = middle - 1
+    left_out = len(runs) - fewest
+    return Fit(tuple(runs[:fewest]), best.jobs, left_out, best.seconds, best.device_seconds)
+
+
+def _cost(
+    runs: Sequence[Run],
+    seconds: Mapping[str, float],
+    limits: Limits,
+    *,
+    done: Collection[str],
+    devices: Callable[[Job], int],
+) -> Fit:
+    jobs = {job.fingerprint: job for run in runs for job in run.jobs.values()}
+    wall = wall_seconds(list(jobs.values()), seconds, slots=limits.slots, done=done)
+    spent = sum(seconds[key] * devices(job) for key, job in jobs.items() if key not in done)
+    return Fit(tuple(runs), frozenset(jobs), 0, wall, spent)
+
+
+def _keeps(found: Fit, limits: Limits) -> bool:
+    in_time = limits.seconds is None or found.seconds <= limits.seconds
+    in_budget = limits.device_seconds is None or found.device_seconds <= limits.device_seconds
+    return in_time and in_budget
