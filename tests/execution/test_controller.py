@@ -15,7 +15,7 @@ from ablate.errors import SurroundingsError
 from ablate.execution.book import JobState
 from ablate.execution.failures import Failure, FailureClass
 from ablate.execution.listener import Listener
-from ablate.execution.options import RunOptions
+from ablate.execution.options import Ahead, RunOptions
 from ablate.plan.job import Job
 from ablate.store.layout import Store
 from ablate.store.manifest import Manifest
@@ -187,13 +187,18 @@ def test_a_stage_may_not_write_the_stores_own_file(store: Store) -> None:
 
 def test_nothing_starts_that_cannot_end_in_time(store: Store) -> None:
     slow, quick = pairs(seed=1), pairs(seed=2)
-    seconds = {slow.fingerprint: 1e6, quick.fingerprint: 0.0}
-    options = replace(
-        OPTIONS, until=time.time() + 1e4, estimate=lambda job: seconds[job.fingerprint]
-    )
+    asked: list[Ahead] = []
+
+    def wanted(ahead: Ahead) -> frozenset[str]:
+        asked.append(ahead)
+        return frozenset({quick.fingerprint})
+
+    options = replace(OPTIONS, until=time.time() + 1e4, wanted=wanted)
     outcome = run(store, [slow, quick], options=options)
     assert outcome.states == {slow.fingerprint: JobState.WAITING, quick.fingerprint: JobState.DONE}
     assert outcome.stopped == "nothing that is left would end in time"
+    assert asked[0].seconds == pytest.approx(1e4, abs=600.0) and asked[0].slots == 2
+    assert asked[-1].states[quick.fingerprint] is JobState.DONE
 
 
 def test_a_spent_budget_starts_nothing_more(store: Store) -> None:
