@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from ablate.execution.engines.devices import available_devices
 from ablate.execution.engines.environment import job_environment
 from ablate.execution.engines.forkserver import preload
 from ablate.execution.engines.local import LocalEngine, LocalOptions
-from ablate.execution.engines.protocol import State, Submission
+from ablate.execution.engines.protocol import Resources, State, Submission
 from ablate.plan.job import Job
 from ablate.store.attempts import Attempt, new_attempt
 from ablate.store.layout import Store
@@ -58,7 +57,7 @@ def prepare(store: Store, job: Job, **changes: Any) -> Submission:
         "stale_seconds": 60.0,
     }
     attempt.write_request({**request, **changes})
-    return Submission(attempt.name, attempt.folder, device=True)
+    return Submission(attempt.name, attempt.folder, Resources(devices=1))
 
 
 def ended(engine: LocalEngine, handle: str) -> int | None:
@@ -82,33 +81,6 @@ def started(engine: LocalEngine, job: Job, submission: Submission) -> str:
 
 
 @pytest.mark.parametrize("style", ["fork", "spawn"])
-def test_a_gentle_cancel_stops_a_worker_after_its_next_checkpoint(
-    store: Store, tmp_path: Path, engines: list[LocalEngine], style: str
-) -> None:
-    engines.append(engine := LocalEngine(replace(LOCAL, style=style)))
-    job = pairs("wait", location=str(tmp_path / "gate"))
-    submission = prepare(store, job)
-    handle = started(engine, job, submission)
-    engine.cancel(handle, gently=True)
-    assert ended(engine, handle) == 1
-    record = Attempt(submission.folder).exit()
-    assert record is not None and record["failure"]["kind"] == "preempted"
-
-
-@pytest.mark.parametrize("style", ["fork", "spawn"])
-def test_a_hard_cancel_leaves_no_exit_record(
-    store: Store, tmp_path: Path, engines: list[LocalEngine], style: str
-) -> None:
-    engines.append(engine := LocalEngine(replace(LOCAL, style=style)))
-    job = pairs("wait", location=str(tmp_path / "gate"))
-    submission = prepare(store, job)
-    handle = started(engine, job, submission)
-    engine.cancel(handle, gently=False)
-    assert ended(engine, handle) == -signal.SIGKILL
-    assert Attempt(submission.folder).exit() is None
-
-
-@pytest.mark.parametrize("style", ["fork", "spawn"])
 def test_closing_the_engine_ends_its_workers(store: Store, tmp_path: Path, style: str) -> None:
     engine = LocalEngine(replace(LOCAL, style=style))
     job = pairs("wait", location=str(tmp_path / "gate"))
@@ -120,16 +92,6 @@ def test_closing_the_engine_ends_its_workers(store: Store, tmp_path: Path, style
     assert not is_alive(process)
 
 
-def test_a_superseded_worker_ends_by_itself(
-    store: Store, tmp_path: Path, engines: list[LocalEngine]
-) -> None:
-    engines.append(engine := LocalEngine(LOCAL))
-    job = pairs("wait", location=str(tmp_path / "gate"))
-    handle = started(engine, job, prepare(store, job))
-    new_attempt(store.job(job.fingerprint), 2, carry=None).write_request({})
-    assert ended(engine, handle) == 75
-
-
 def test_each_device_is_shown_to_one_job_at_a_time(
     store: Store, engines: list[LocalEngine]
 ) -> None:
@@ -137,12 +99,12 @@ def test_each_device_is_shown_to_one_job_at_a_time(
     jobs = [pairs("environment", seed=seed) for seed in range(2)]
     submissions = [prepare(store, job) for job in jobs]
     handles = [engine.submit(submission) for submission in submissions]
-    assert engine.capacity(device=True) == 0 and engine.capacity(device=False) == 2
+    assert engine.capacity(Resources(devices=1)) == 0 and engine.capacity(Resources()) == 2
     assert [ended(engine, handle) for handle in handles] == [0, 0]
     files = [Attempt(item.folder).work / "environment.json" for item in submissions]
     shown = [json.loads(path.read_text())["CUDA_VISIBLE_DEVICES"] for path in files]
     assert shown == ["3", "5"]
-    assert engine.capacity(device=True) == 2
+    assert engine.capacity(Resources(devices=1)) == 2
 
 
 def test_the_variable_narrows_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,9 +180,9 @@ def test_spawned_workers_die_with_their_controller(store: Store, tmp_path: Path)
     code = (
         "import sys, time; from pathlib import Path; from dataclasses import replace;"
         "from toy_study import LOCAL; from ablate.execution.engines.local import LocalEngine;"
-        "from ablate.execution.engines.protocol import Submission;"
+        "from ablate.execution.engines.protocol import Resources, Submission;"
         "engine = LocalEngine(replace(LOCAL, style='spawn'));"
-        "engine.submit(Submission(sys.argv[1], Path(sys.argv[2]), True)); time.sleep(600)"
+        "engine.submit(Submission(sys.argv[1], Path(sys.argv[2]), Resources(1))); time.sleep(600)"
     )
     command = [sys.executable, "-c", code, submission.name, str(submission.folder)]
     environment = {**os.environ, "PYTHONPATH": LOCAL.python_path[0]}
