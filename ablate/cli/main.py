@@ -76,9 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     reading.add_argument("--data", action="store_true", help="read data above 200 MB too")
     reading.add_argument("--no-data", action="store_true", help="say nothing about the data")
     for name in ("plan", "run"):
-        made[name].add_argument(
-            "--slots", type=_positive, help="jobs at a time (default: one per core or device)"
-        )
+        _add_where(made[name])
     for name in ("run", "report"):
         made[name].add_argument(
             "--reports", default="reports", metavar="DIR", help="where reports go"
@@ -129,6 +127,27 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", help=f"{what}; differences are B minus A")
     parser.add_argument("--study", help="study name or file that A and B are cells of")
     parser.add_argument("--all", action="store_true", help="print everything (default: 40 lines)")
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    """Add where a study runs and how long; never what it computes."""
+    parser.add_argument(
+        "--slots", type=_positive, help="jobs at a time (default: as cores, devices, memory allow)"
+    )
+    parser.add_argument(
+        "--engine",
+        metavar="PLACE",
+        help="local, slurm, ray, or a YAML file that says more (default: $ABLATE_ENGINE or local)",
+    )
+    parser.add_argument(
+        "--until", metavar="TIME", help="what is not complete by then waits: 08:00, 2h30m, ISO time"
+    )
+    parser.add_argument(
+        "--budget", metavar="AMOUNT", help="of accelerators, or of slots without any: 40gpuh, 90m"
+    )
+    parser.add_argument(
+        "--any-size", action="store_true", help="start jobs that memory seems too small for"
+    )
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

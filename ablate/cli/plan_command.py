@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 
+from ablate.cli.fits import what_fits
 from ablate.cli.needs import evaluation_lines
 from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
 from ablate.cli.output import bold, duration, print_json, size, table
+from ablate.cli.where import where
 from ablate.plan.diff import PlanDiff, diff_plans
 from ablate.plan.estimate import Estimator
 from ablate.plan.power import Sight, sight
@@ -24,10 +25,12 @@ def run(args: argparse.Namespace) -> int:
         difference = diff_plans(open_study(args.diff, []).plan, opened.plan)
         print_json(difference) if args.json else _print_diff(difference, args.diff)
         return 0
-    store = open_store(args)
-    slots = args.slots or os.cpu_count() or 1
+    store, place = open_store(args), where(args)
+    slots, estimator = place.slots(opened.plan.jobs), Estimator(history(store))
     cached = cached_jobs(store, opened.plan)
-    summary = summarize(opened.plan, Estimator(history(store)), cached=cached, slots=slots)
+    summary = summarize(opened.plan, estimator, cached=cached, slots=slots)
+    fitting = what_fits(opened, place, estimator, cached=cached)
+    refused = [] if args.any_size else place.refusals(opened.plan.jobs)
     seen = sight(opened.loaded.study, opened.plan.cells)
     data = None
     if not args.no_data:
@@ -37,9 +40,13 @@ def run(args: argparse.Namespace) -> int:
         data = plan_data.planned_data(opened, store, read_all=args.data)
     if args.json:
         known = None if data is None else data.as_json()
-        print_json({**vars(summary), "sight": seen, "data": known})
+        fits = None if fitting is None else fitting.as_json()
+        record = {"sight": seen, "data": known, "fits": fits, "too_large": refused}
+        print_json({**vars(summary), **record})
     else:
         _print_summary(opened, summary)
+        for line in () if fitting is None else fitting.lines():
+            print(line)
         for line in () if data is None else data.lines():
             print(line)
         for line in evaluation_lines(opened.plan.jobs):
@@ -47,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
         _print_sight(seen)
         if args.order:
             print("\norder:\n" + "\n".join(summary.order))
-    return 3 if data is not None and data.broken else 0
+        for line in refused:
+            print(f"too large: {line}")
+    return 3 if refused or (data is not None and data.broken) else 0
 
 
 def _print_summary(opened: OpenStudy, summary: PlanSummary) -> None:

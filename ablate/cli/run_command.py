@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +12,17 @@ from ablate.cli.opening import OpenStudy, history, open_store, open_study
 from ablate.cli.output import duration, print_json
 from ablate.cli.progress import Progress
 from ablate.cli.track import Track
+from ablate.cli.where import Where, refuse_too_large, where
 from ablate.execution.book import JobState
+from ablate.execution.choosing import CompleteRuns
 from ablate.execution.controller import run_study
-from ablate.execution.listener import Guarded, Listener
 from ablate.execution.engines.local import LocalOptions
+from ablate.execution.listener import Guarded, Listener
 from ablate.execution.options import Outcome, RunOptions
+from ablate.plan.baseline import baseline_cells
 from ablate.plan.estimate import Estimator
 from ablate.plan.evaluating import defines_tasks
+from ablate.plan.fitting import paired_order
 from ablate.plan.record import RUNS, plan_document
 from ablate.store.declarations import declare
 from ablate.store.files import surroundings, write_json
@@ -34,7 +37,9 @@ INTERRUPTED = 130
 def run(args: argparse.Namespace) -> int:
     """Run what is missing, render the report, and say how it ended."""
     opened = open_study(args.study, args.sets)
-    store = open_store(args)
+    store, place = open_store(args), where(args)
+    if not args.any_size:
+        refuse_too_large(place, opened.plan.jobs)
     evaluations = [job for job in opened.plan.jobs if defines_tasks(job)]
     check_needs([e for e in evaluations if not store.has(e.stage, e.fingerprint)], args)
     store.create()
@@ -43,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / RUNS, {**plan_document(opened.plan), **_source(args)})
         _declare(opened, store, folder)
-    outcome = _run(opened, store, args)
+    outcome = _run(opened, store, args, place)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
         _print_outcome(outcome)
     report = None if args.no_report else _report(opened, store, args.reports)
@@ -90,9 +95,9 @@ def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:
     return str(render(opened, store, reports).html)
 
 
-def _run(opened: OpenStudy, store: Store, args: argparse.Namespace) -> Outcome:
-    slots = args.slots or os.cpu_count() or 1
-    progress = Progress(opened.plan, Estimator(history(store)), slots=slots, stream=sys.stderr)
+def _run(opened: OpenStudy, store: Store, args: argparse.Namespace, place: Where) -> Outcome:
+    slots, estimator = place.slots(opened.plan.jobs), Estimator(history(store))
+    progress = Progress(opened.plan, estimator, slots=slots, stream=sys.stderr)
     listeners: list[Listener] = [progress]
     outbox, sink = None, None
     if not args.no_tracking:
@@ -100,8 +105,17 @@ def _run(opened: OpenStudy, store: Store, args: argparse.Namespace) -> Outcome:
         listeners.append(Track(opened.plan, outbox))
         sink = start_sink(store.root, opened.plan.study)
     options = RunOptions(
-        local=LocalOptions(slots=args.slots, network=args.network),
+        local=LocalOptions(
+            slots=slots,
+            threads=place.place.threads,
+            slots_per_device=place.place.slots_per_device,
+            network=args.network,
+        ),
         study_text=opened.loaded.source.text,
+        resources=place.resources,
+        wanted=_wanted(opened, estimator, place),
+        until=place.until,
+        budget_seconds=place.budget_seconds,
     )
     try:
         return run_study(
@@ -117,6 +131,12 @@ def _run(opened: OpenStudy, store: Store, args: argparse.Namespace) -> Outcome:
             outbox.close()
         if sink is not None:
             _close(sink)
+
+
+def _wanted(opened: OpenStudy, estimator: Estimator, place: Where) -> CompleteRuns:
+    baselines = baseline_cells(opened.loaded.study, opened.plan.cells)
+    runs = paired_order(opened.plan.runs, baselines)
+    return CompleteRuns(runs, estimator, devices=place.devices)
 
 
 def _close(sink: SinkProcess) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def available_cores() -> int:
@@ -12,6 +15,18 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def machine_memory() -> float | None:
+    """Return the bytes of memory of this machine, or of its control group; None if unknown."""
+    found = []
+    try:
+        found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+        # A container's own limit; the word `max` stands for none.
+        found.append(float(CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):
+        pass
+    return min(found, default=None)
 
 
 def available_devices() -> tuple[str, ...]:
