@@ -30,6 +30,7 @@ ROWS = {
     "algorithms": 1,
     "stats": 1,
     "errors": 0,
+    "secrets": 0,
 }
 """A part imports from lower rows only."""
 LONGEST_FILE = 400
