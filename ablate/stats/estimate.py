@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ablate.stats.quantiles import normal_quantile, t_quantile, t_two_sided
+from ablate.stats.sequential import Look
 
 FloatArray = NDArray[np.float64]
 FEWEST_ITEMS = 15
@@ -48,6 +49,9 @@ class Estimate:
     level: float = 0.95
     shift: float = 0.0
     """Centre of the interval less `value`; not 0 for Bonett and Price, who draw it towards 0."""
+    look: Look | None = None
+    """The look at which it was made, of several that its study declares: p-values and intervals
+    then hold for all looks together."""
 
     @property
     def defined(self) -> bool:
@@ -59,15 +63,28 @@ class Estimate:
         """Two-sided p of the hypothesis that the number is 0; NaN without an interval."""
         if not self.defined:
             return math.nan
-        return t_two_sided((self.value + self.shift) / self.standard_error, self.degrees)
+        return self.overall(
+            t_two_sided((self.value + self.shift) / self.standard_error, self.degrees)
+        )
+
+    def overall(self, p_value: float) -> float:
+        """Return what a two-sided p of this data alone is when all looks are counted."""
+        return p_value if self.look is None else self.look.overall(p_value)
 
     def bounds(self, level: float) -> tuple[float, float]:
         """Return the interval at another level, (NaN, NaN) where none is defined."""
         if not self.defined:
             return math.nan, math.nan
-        half = t_quantile((1 + level) / 2, self.degrees) * self.standard_error
+        kept = level if self.look is None else 1 - self.look.level(1 - level)
+        half = t_quantile((1 + kept) / 2, self.degrees) * self.standard_error
         centre = self.value + self.shift
         return centre - half, centre + half
+
+    def at(self, look: Look) -> Estimate:
+        """Return it as of a look: with the interval that holds at all looks together."""
+        seen = replace(self, look=look)
+        low, high = seen.bounds(self.level)
+        return replace(seen, low=low, high=high)
 
 
 def from_error(

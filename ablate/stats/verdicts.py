@@ -82,5 +82,5 @@ def equivalence_p(estimate: Estimate, margin: float) -> float:
     if not (estimate.defined and margin > 0):
         return math.nan
     room = margin - abs(estimate.value + estimate.shift)
-    both = t_two_sided(room / estimate.standard_error, estimate.degrees)
+    both = estimate.overall(t_two_sided(room / estimate.standard_error, estimate.degrees))
     return both / 2 if room > 0 else 1 - both / 2
