@@ -1,10 +1,12 @@
 """Run one job on several devices: the worker that torchrun starts once for each of them.
 
-``python -m torch.distributed.run --nproc-per-node 8 -m ablate.execution.sharded JOB``, where JOB is
-``<store>/attempts/<fingerprint>``. The job's last request is tried again as the next attempt, from
-its last checkpoint. Rank 0 is a worker like any other: it beats, writes the output and the exit
-record, and holds the job's claim. Other ranks see the same job and write into a folder that is
-thrown away. The store must be visible to all of them.
+``--attempt FOLDER`` runs an attempt as engines do: its request is written, and the controller holds
+the job's claim. By hand it is ``python -m torch.distributed.run --nproc-per-node 8 -m
+ablate.execution.sharded JOB``, where JOB is ``<store>/attempts/<fingerprint>``: the job's last
+request is tried again as the next attempt, from its last checkpoint, and the claim is taken here.
+
+Rank 0 is a worker like any other: it beats, writes the output and the exit record. Other ranks see
+the same job and write into a folder that is thrown away. The store must be visible to all of them.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from ablate.training.device import pick_device
 logger = logging.getLogger(__name__)
 
 ENGINE = "torchrun"
-"""Name in the request and the manifest; no engine of a study takes such an attempt over."""
+"""Name in the request and the manifest of an attempt by hand; no study's engine takes it over."""
 SURROUNDINGS = 3
 """Exit status where the job cannot be started as things are."""
 TOLD_SECONDS = 2.0
@@ -50,17 +52,24 @@ TOLD_SECONDS = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the job named on the command line; return the exit status of this process."""
+    """Run what the command line names; return the exit status of this process."""
     parser = argparse.ArgumentParser(prog="ablate.execution.sharded", description=__doc__)
-    parser.add_argument("job", type=Path, help="<store>/attempts/<fingerprint>")
-    job: Path = parser.parse_args(arguments).job
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("job", type=Path, nargs="?", help="<store>/attempts/<fingerprint>")
+    what.add_argument("--attempt", type=Path, help="<store>/attempts/<fingerprint>/<number>")
+    given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     # torchrun puts its workers into sessions of their own, where a kill of torchrun misses them.
     die_with_parent(signal.SIGKILL, os.getppid())
     with joined(pick_device()):
-        if rank() == 0:
-            return _lead(job)
-        return _follow()
+        if given.attempt is not None:
+            return _take_part(given.attempt.absolute())
+        return _lead(given.job) if rank() == 0 else _follow(_announce(None))
+
+
+def _take_part(folder: Path) -> int:
+    """Run an attempt that a controller has prepared."""
+    return run_attempt(folder, _run_and_blame) if rank() == 0 else _follow(folder)
 
 
 def _lead(job: Path) -> int:
@@ -130,12 +139,11 @@ def _announce(folder: Path | None) -> Path | None:
     return None if told[0] is None else Path(told[0])
 
 
-def _follow() -> int:
+def _follow(folder: Path | None) -> int:
     """Take part in what rank 0 runs; leave nothing but the reason of a failure."""
     # Rank 0 stops all at its next checkpoint.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder = _announce(None)
     if folder is None:
         return SURROUNDINGS
     attempt = Attempt(folder)
@@ -173,9 +181,18 @@ def _run_and_blame(workspace: Workspace, request: Mapping[str, Any]) -> None:
         raise
     except Exception as error:
         told = _told(Attempt(workspace.output.parent))
-        if told is None:
-            raise
-        raise StageError(told.message, kind=told.kind) from error
+        if told is not None:
+            raise StageError(told.message, kind=told.kind) from error
+        if _is_parting(error):
+            lost = f"another rank was lost without a word ({' '.join(str(error).split())[:200]})"
+            raise StageError(lost, kind="worker_lost") from error
+        raise
+
+
+def _is_parting(error: Exception) -> bool:
+    """Tell whether ``error`` says that the connection to another rank is gone."""
+    # NCCL has a class of its own; gloo raises a plain RuntimeError that names its file.
+    return isinstance(error, dist.DistError) or "gloo/transport" in str(error)
 
 
 def _told(attempt: Attempt) -> Failure | None:

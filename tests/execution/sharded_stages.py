@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ablate.models.ranks import pooled, rank, world_size
-from ablate.store.workspace import Workspace
+from ablate.store.workspace import CHECKPOINT, Workspace
 from ablate.training import sft
 
-STEPS_ALONE = 4
+STEPS_ALONE, STEPS_TOGETHER = 4, 8
 
 
 def too_large_for_one(workspace: Workspace) -> None:
@@ -31,3 +34,20 @@ def too_large_for_rank_1(workspace: Workspace) -> None:
     if rank() == 1:
         raise MemoryError("rank 1 is too small")
     pooled(torch.ones(1))
+
+
+def rank_1_dies_once(workspace: Workspace) -> None:
+    """Train; in the second attempt rank 1 is killed two steps after a checkpoint."""
+    doomed = rank() == 1 and _attempt(workspace) == "2"
+
+    def report(event: Mapping[str, Any]) -> None:
+        workspace.report(event)
+        if doomed and event.get("done") == STEPS_TOGETHER:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sft.run(replace(workspace, report=report))
+
+
+def _attempt(follower: Workspace) -> str:
+    """Return the attempt whose checkpoint another rank than 0 starts from."""
+    return Path(os.readlink(follower.scratch / CHECKPOINT)).parent.parent.name

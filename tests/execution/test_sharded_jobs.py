@@ -14,6 +14,7 @@ from toy_study import LOCAL, OPTIONS
 
 from ablate.errors import SurroundingsError
 from ablate.execution.controller import run_study
+from ablate.execution.engines.protocol import Resources
 from ablate.execution.options import Outcome
 from ablate.execution.sharded import begin
 from ablate.execution.stages import ENTRY_POINTS
@@ -57,11 +58,24 @@ def store(failed: Store, tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def run(store: Store) -> Outcome:
-    local = replace(LOCAL, preload=("ablate.execution.worker", "ablate.training.base"), slots=1)
-    entries = {**ENTRY_POINTS, "sft": "sharded_stages:too_large_for_one"}
-    options = replace(OPTIONS, local=local, entry_points=entries)
-    return run_study([SFT], store=store, study_name="toy", options=options)
+def run(
+    store: Store, *, entry: str = "too_large_for_one", devices: tuple[str, ...] = ()
+) -> Outcome:
+    """Run the job on one core, or under torchrun with a process a device."""
+    preload = ("ablate.execution.worker", "ablate.training.base")
+    local = replace(LOCAL, preload=preload, slots=1, devices=devices)
+    entries = {**ENTRY_POINTS, "sft": f"sharded_stages:{entry}"}
+    return run_study(
+        [SFT],
+        store=store,
+        study_name="toy",
+        options=replace(
+            OPTIONS,
+            local=local,
+            entry_points=entries,
+            resources=lambda job: Resources(devices=len(devices)),
+        ),
+    )
 
 
 def torchrun(job: Path) -> subprocess.CompletedProcess[str]:
@@ -107,6 +121,26 @@ def test_a_job_too_large_for_one_device_is_finished_on_two_and_committed(
     # The checkpoint of the process that failed holds the first three of the ten steps.
     assert len(lines[0]) == len(lines[1]) == 10
     assert lines[0][:3] == lines[1][:3]
+
+
+def test_the_engine_gives_a_job_two_devices_and_replaces_a_rank_that_is_killed(
+    store: Store, tmp_path: Path
+) -> None:
+    outcome = run(store, entry="rank_1_dies_once", devices=("0", "1"))
+
+    assert outcome.complete, outcome.failures
+    lost = attempts(store)[1].verdict() or {}
+    assert lost["kind"] == "worker_lost" and "another rank was lost" in lost["message"]
+    manifest = store.intact("sft", SFT.fingerprint, hashes=True)
+    assert manifest is not None
+    assert (manifest.attempt, manifest.engine) == (3, "local")
+    assert manifest.numerics["ranks"] == 2
+    expected, folder = undisturbed(store, tmp_path), store.artifact("sft", SFT.fingerprint)
+    weights = load_file(folder / "model" / "model.safetensors")
+    for name, weight in load_file(expected / "model" / "model.safetensors").items():
+        torch.testing.assert_close(weights[name], weight, atol=1e-5, rtol=0, msg=name)
+    # Steps 3 to 6 were checkpointed by the second attempt, so the third took the last four.
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 10
 
 
 def test_a_failure_of_another_rank_is_the_reason_that_is_recorded(store: Store) -> None:

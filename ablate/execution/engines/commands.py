@@ -6,6 +6,9 @@ import sys
 
 from ablate.execution.engines.protocol import Submission
 
+SHUTDOWN_SECONDS = 60
+"""For the checkpoint of a job that torchrun is told to stop; torchrun itself would give 30."""
+
 
 def worker_command(
     submission: Submission, *, devices: int, python: str = sys.executable
@@ -17,5 +20,6 @@ def worker_command(
     folder = str(submission.folder)
     if devices <= 1:
         return [python, "-m", "ablate.execution.worker", folder]
-    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+    launcher = ["ablate.execution.engines.gang", "--standalone", f"--nproc-per-node={devices}"]
+    launcher += [f"--shutdown-timeout={SHUTDOWN_SECONDS}"]
     return [python, "-m", *launcher, "-m", "ablate.execution.sharded", "--attempt", folder]
