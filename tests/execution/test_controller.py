@@ -185,6 +185,22 @@ def test_a_stage_may_not_write_the_stores_own_file(store: Store) -> None:
     assert "manifest.json is the store's own" in run(store, [job]).failures[job.fingerprint].message
 
 
+def test_nothing_starts_that_cannot_end_in_time(store: Store) -> None:
+    slow, quick = pairs(seed=1), pairs(seed=2)
+    asked: list[Ahead] = []
+
+    def wanted(ahead: Ahead) -> frozenset[str]:
+        asked.append(ahead)
+        return frozenset({quick.fingerprint})
+
+    options = replace(OPTIONS, until=time.time() + 1e4, wanted=wanted)
+    outcome = run(store, [slow, quick], options=options)
+    assert outcome.states == {slow.fingerprint: JobState.WAITING, quick.fingerprint: JobState.DONE}
+    assert outcome.stopped == "nothing that is left would end in time"
+    assert asked[0].seconds == pytest.approx(1e4, abs=600.0) and asked[0].slots == 2
+    assert asked[-1].states[quick.fingerprint] is JobState.DONE
+
+
 def test_a_spent_budget_starts_nothing_more(store: Store) -> None:
     outcome = run(store, study(), options=replace(OPTIONS, budget_seconds=0.0))
     assert outcome.stopped == "the budget is spent" and outcome.count(JobState.WAITING) == 13
