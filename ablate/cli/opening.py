@@ -17,6 +17,7 @@ from ablate.plan.estimate import Measured
 from ablate.plan.record import RUNS
 from ablate.spec.load import LoadedStudy, load_study
 from ablate.store.layout import Store
+from ablate.store.pruned import unneeded
 
 NEVER_RUN = "no study was run here. Run one: ablate run FILE."
 
@@ -121,15 +122,28 @@ def history(store: Store) -> list[Measured]:
 
 
 def cached_jobs(store: Store, plan: Plan) -> set[str]:
-    """Return the fingerprints of the plan's jobs whose artifacts are committed."""
+    """Return the fingerprints of the plan's jobs that need not run.
+
+    Their artifacts are committed, or only records are left and no job to run reads the weights.
+    """
     # Listed once by stage: asking the disk for each job of a large plan would take longer than
     # making the plan.
     there: dict[str, set[str]] = {}
     for stage in {job.stage for job in plan.jobs}:
         folder = store.root / "artifacts" / stage
         there[stage] = set(os.listdir(folder)) if folder.is_dir() else set()
-    return {
+    found = {
         job.fingerprint
         for job in plan.jobs
         if job.fingerprint in there[job.stage] and store.has(job.stage, job.fingerprint)
     }
+    if not (store.root / "pruned").is_dir():
+        return found
+    pruned = {
+        job.fingerprint
+        for job in plan.jobs
+        if job.fingerprint not in found and store.records(job.stage, job.fingerprint) is not None
+    }
+    inputs = {job.fingerprint: {up.fingerprint for _, up in job.inputs} for job in plan.jobs}
+    order = [job.fingerprint for job in plan.jobs]
+    return found | unneeded(order, inputs, there=found, pruned=pruned)

@@ -18,6 +18,7 @@ from ablate.reporting.figures.style import SCREEN
 from ablate.reporting.opened import reasons_of
 from ablate.reporting.report import ReportFiles, build_report
 from ablate.store.layout import Store
+from ablate.store.reach import pin
 from ablate.tracking.process import drain
 
 
@@ -53,7 +54,9 @@ def render(
     out = Path(reports) / opened.plan.study
     if samples:
         write_samples(record, out)
-    return build_report(record, out, style=style)
+    files = build_report(record, out, style=style)
+    pin(store, files.html, (job.fingerprint for job in opened.plan.jobs))
+    return files
 
 
 def _plan_lines(opened: OpenStudy, store: Store) -> dict[str, object]:

@@ -27,6 +27,7 @@ from ablate.plan.record import RUNS, plan_document
 from ablate.store.declarations import declare
 from ablate.store.files import surroundings, write_json
 from ablate.store.layout import Store
+from ablate.store.privacy import private
 from ablate.tracking.outbox import Outbox
 from ablate.tracking.process import SinkProcess, start_sink
 
@@ -44,11 +45,12 @@ def run(args: argparse.Namespace) -> int:
     check_needs([e for e in evaluations if not store.has(e.stage, e.fingerprint)], args)
     store.create()
     folder = store.study(opened.plan.study)
-    with surroundings(folder):
+    with private(), surroundings(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / RUNS, {**plan_document(opened.plan), **_source(args)})
         _declare(opened, store, folder)
-    outcome = _run(opened, store, args, place)
+    with private():  # The tracking process inherits it; the report below is for others.
+        outcome = _run(opened, store, args, place)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
         _print_outcome(outcome)
     report = None if args.no_report else _report(opened, store, args.reports)

@@ -52,7 +52,7 @@ def _document(store: Store, name: str, *, timings: bool) -> dict[str, Any]:
 def _runs_done(store: Store, name: str) -> tuple[int, int]:
     """Return how many runs have all their artifacts, and how many there are."""
     plan = recorded(store, name)
-    done = {job.fingerprint for job in plan.jobs if store.has(job.stage, job.fingerprint)}
+    done = {job.fingerprint for job in plan.jobs if store.records(job.stage, job.fingerprint)}
     return sum(set(run.jobs.values()) <= done for run in plan.runs), len(plan.runs)
 
 

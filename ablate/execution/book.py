@@ -144,6 +144,20 @@ class Book:
             if not self._missing[reader] and self.states[reader] is JobState.WAITING:
                 self._enter(reader)
 
+    def reopen(self, job: Job) -> None:
+        """Let a job that counted as done wait again, and its readers with it.
+
+        What had only its records left is needed after all.
+        """
+        name = job.fingerprint
+        self.states[name] = JobState.WAITING
+        for reader in self._readers[name]:
+            if self.states[reader] is JobState.WAITING and not self._missing[reader]:
+                self._remove(reader)
+            self._missing[reader] += 1
+        if not self._missing[name]:
+            self._enter(name)
+
     def fail(self, job: Job, failure: Failure) -> list[Job]:
         """Give ``job`` up; return the jobs that therefore are skipped now."""
         self._leave(job.fingerprint, JobState.FAILED)

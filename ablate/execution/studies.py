@@ -17,27 +17,54 @@ from ablate.execution.statusfile import plan_record
 from ablate.store.files import surroundings, write_atomic, write_json
 from ablate.store.layout import Store
 from ablate.store.locks import Lock
+from ablate.store.privacy import private
+from ablate.store.reach import merge_grown
+
+
+class PlanFile:
+    """The plan of a study that runs, which may grow."""
+
+    def __init__(self, store: Store, study: str, book: Book) -> None:
+        """Keep ``book``; what it holds now is what the study's file asks for."""
+        self._store, self._folder, self._book = store, store.study(study), book
+        self._base = tuple(book.jobs)
+
+    def write(self) -> None:
+        """Replace the file, before anything of the plan is looked for in the store.
+
+        What no stored plan names may be set aside, at any moment but this one.
+        """
+        with self._store.guard():
+            self.write_guarded()
+
+    def write_guarded(self) -> None:
+        """Replace the file in a block that holds the store already."""
+        record = merge_grown(self._folder, plan_record(self._book), base=self._base)
+        with surroundings(self._folder):
+            write_json(self._folder / "plan.json", record)
 
 
 @contextmanager
-def held_study(store: Store, study: str, *, book: Book, text: str | None) -> Iterator[None]:
+def held_study(store: Store, study: str, *, book: Book, text: str | None) -> Iterator[PlanFile]:
     """Hold the study's lease for the block; the folder then has the study file and the plan.
 
     Raises SurroundingsError naming the holder where another controller runs the study.
     """
     store.create()
     folder = store.study(study)
-    with surroundings(folder):
+    with surroundings(folder), private():
         folder.mkdir(parents=True, exist_ok=True)
     lease = Lock(folder / "lease")
-    if not lease.acquire(study=study):
-        raise SurroundingsError(_held(study, lease))
+    plan = PlanFile(store, study, book)
     try:
-        with surroundings(folder):
+        with store.guard(), surroundings(folder):
+            if not lease.acquire(study=study):
+                raise SurroundingsError(_held(study, lease))
             if text is not None:
                 write_atomic(folder / "study.yaml", text.encode())
-            write_json(folder / "plan.json", plan_record(book))
-        yield
+            plan.write_guarded()
+        with private():
+            yield plan
     finally:
         lease.release()
 

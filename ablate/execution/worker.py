@@ -31,6 +31,7 @@ from ablate.store.attempts import Attempt
 from ablate.store.files import sha256, sync_tree, tree_files, write_json
 from ablate.store.layout import Store
 from ablate.store.manifest import MANIFEST
+from ablate.store.privacy import umask
 from ablate.store.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def run_attempt(
 
     ``run`` takes the place of `run_stage` where several processes run the stage together.
     """
+    os.umask(umask())  # Wherever an engine started it.
     attempt = Attempt(folder)
     request = attempt.request()
     if request is None:

@@ -21,8 +21,8 @@ class Inventory:
         self._manifests: dict[tuple[str, str], Manifest | None] = {}
         unique = {job.fingerprint: job for job in jobs}
 
-        def there(job: Job) -> bool:
-            return store.has(job.stage, job.fingerprint, hashes=job.stage in hashed)
+        def there(job: Job) -> Path | None:
+            return store.records(job.stage, job.fingerprint, hashes=job.stage in hashed)
 
         # Hashing leaves the interpreter free, so gigabytes of samples take all cores.
         with ThreadPoolExecutor(cores()) as threads:
@@ -30,14 +30,17 @@ class Inventory:
             self._there = dict(zip(unique, found, strict=True))
 
     def folder(self, job: Job) -> Path | None:
-        """Return the artifact of a job, or None where there is none or it is damaged."""
-        if not self._there[job.fingerprint]:
-            return None
-        return self._store.artifact(job.stage, job.fingerprint)
+        """Return the artifact of a job, or its records where the weights were dropped.
+
+        None where there is neither, or it is damaged.
+        """
+        return self._there[job.fingerprint]
 
     def manifest(self, stage: str, fingerprint: str) -> Manifest | None:
         """Return the record of any artifact of the store, or None where it has none."""
         key = (stage, fingerprint)
         if key not in self._manifests:
-            self._manifests[key] = read_manifest(self._store.artifact(stage, fingerprint))
+            self._manifests[key] = self._store.manifest(stage, fingerprint) or read_manifest(
+                self._store.pruned(stage, fingerprint)
+            )
         return self._manifests[key]

@@ -82,4 +82,5 @@ def _manifest(attempt: Attempt, request: dict[str, Any], *, ended: dict[str, Any
         timings=ended["timings"],
         counts=ended["counts"],
         peak_memory_bytes=ended.get("peak_memory_bytes"),
+        adopted=request.get("adopted"),
     )

@@ -3,6 +3,8 @@
 ``<store>/artifacts/<stage>/<fingerprint>/``    immutable, exists only if committed
 ``<store>/attempts/<fingerprint>/<n>/``         request, heartbeat, events, log, exit, work, scratch
 ``<store>/studies/<name>/``                     study file, plan, lease, status
+``<store>/pruned/<stage>/<fingerprint>/``       records of an artifact whose weights were dropped
+``<store>/pins/``                               what reports that exist show
 ``<store>/trash/``                              what was set aside; safe to delete
 """
 
@@ -10,8 +12,9 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ablate.errors import SurroundingsError
@@ -19,9 +22,16 @@ from ablate.store.attempts import Attempt, attempts_in
 from ablate.store.files import surroundings
 from ablate.store.locks import Lock
 from ablate.store.manifest import Manifest, damage, read_manifest
+from ablate.store.privacy import in_store, make_private
+from ablate.store.pruned import pruned_damage
+from ablate.store.trash import Trash
 
 logger = logging.getLogger(__name__)
 
+FOLDERS = ("artifacts", "attempts", "studies", "trash")
+"""Made with the store; others come when they are needed."""
+GUARD_SECONDS = 0.01
+"""Between two tries to take the store's lock."""
 ALWAYS_HASHED_BYTES = 64 << 20
 """Artifacts up to this size are hashed before they are used again, in about a tenth of a second."""
 
@@ -40,8 +50,10 @@ class Store:
         renamed into place because the folders lie on different file systems.
         """
         with surroundings(self.root):
-            for name in ("artifacts", "attempts", "studies", "trash"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+            if not self.root.exists():
+                make_private(self.root)
+            for name in FOLDERS:
+                make_private(self.root / name)
         devices = {os.stat(self.root / name).st_dev for name in ("artifacts", "attempts", "trash")}
         if len(devices) > 1:
             raise SurroundingsError(
@@ -51,13 +63,15 @@ class Store:
 
     def artifact(self, stage: str, fingerprint: str) -> Path:
         """Return the folder of an artifact, committed or not."""
-        return self.root / "artifacts" / stage / fingerprint
+        return self.root / "artifacts" / in_store(stage) / in_store(fingerprint)
 
     def has(self, stage: str, fingerprint: str, *, hashes: bool = False) -> bool:
         """Tell whether an artifact is committed and every file has its size (and content)."""
         manifest = self.manifest(stage, fingerprint)
         folder = self.artifact(stage, fingerprint)
-        return manifest is not None and damage(folder, manifest.files, hashes=hashes) is None
+        if manifest is None or folder.is_symlink():
+            return False
+        return damage(folder, manifest.files, hashes=hashes) is None
 
     def manifest(self, stage: str, fingerprint: str) -> Manifest | None:
         """Return an artifact's record; None where it is missing or unreadable."""
@@ -70,9 +84,9 @@ class Store:
         A damaged artifact is a lost cache: it costs a recompute, never a wrong number.
         """
         folder = self.artifact(stage, fingerprint)
-        if not folder.exists():
+        if not os.path.lexists(folder):
             return None
-        manifest = read_manifest(folder)
+        manifest = None if folder.is_symlink() else read_manifest(folder)
         if manifest is None or (manifest.stage, manifest.fingerprint) != (stage, fingerprint):
             problem: str | None = "no readable manifest of its own"
         else:
@@ -81,19 +95,32 @@ class Store:
         if problem is None:
             return manifest
         logger.warning("artifact %s-%s is damaged (%s); recomputing", stage, fingerprint, problem)
-        self.discard(folder)
+        self.discard(folder, why=f"damaged: {problem}")
         return None
 
-    def discard(self, folder: Path) -> None:
+    def discard(self, folder: Path, *, why: str = "") -> None:
         """Move a folder to the trash; it vanishes from its place in one step."""
-        target = self.root / "trash" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
-        with surroundings(folder):
-            os.rename(folder, target)
+        Trash(self.root).put(folder, why=why)
 
     def empty_trash(self) -> None:
         """Delete what was set aside."""
-        for entry in (self.root / "trash").iterdir():
-            shutil.rmtree(entry, ignore_errors=True)
+        trash = Trash(self.root)
+        trash.delete(trash.entries())
+
+    def pruned(self, stage: str, fingerprint: str) -> Path:
+        """Return the folder of the records of an artifact whose weights were dropped, or not."""
+        return self.root / "pruned" / in_store(stage) / in_store(fingerprint)
+
+    def records(self, stage: str, fingerprint: str, *, hashes: bool = False) -> Path | None:
+        """Return a folder with an artifact's manifest and records, None where there is none whole.
+
+        The artifact itself, or what was kept when its weights were dropped: enough for a report,
+        never the input of a job.
+        """
+        if self.has(stage, fingerprint, hashes=hashes):
+            return self.artifact(stage, fingerprint)
+        folder = self.pruned(stage, fingerprint)
+        return folder if pruned_damage(folder, hashes=hashes) is None else None
 
     def attempts(self, fingerprint: str) -> list[Attempt]:
         """Return the attempts of a job, oldest first."""
@@ -101,7 +128,7 @@ class Store:
 
     def job(self, fingerprint: str) -> Path:
         """Return the folder of a job's attempts."""
-        return self.root / "attempts" / fingerprint
+        return self.root / "attempts" / in_store(fingerprint)
 
     def claim(self, fingerprint: str) -> Lock:
         """Return the lock that says which controller runs a job."""
@@ -111,4 +138,21 @@ class Store:
 
     def study(self, name: str) -> Path:
         """Return the folder of a study."""
-        return self.root / "studies" / name
+        return self.root / "studies" / in_store(name)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Hold the store for the block: plans are written, and things set aside, one at a time.
+
+        What is set aside is what no plan reaches, so no plan may be written between the look and
+        the move. The block is short, and nothing else waits for it.
+        """
+        lock = Lock(self.root / "guard")
+        with surroundings(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+        while not lock.acquire(purpose="plans"):
+            time.sleep(GUARD_SECONDS)
+        try:
+            yield
+        finally:
+            lock.release()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.store.files import read_json, surroundings
+from ablate.store.privacy import umask
 from ablate.store.processes import this_process
 
 
@@ -28,7 +29,7 @@ class Lock:
     def acquire(self, **about: Any) -> bool:
         """Take the lock and write ``about`` and this process beside it; False if it is held."""
         with surroundings(self.path):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666 & ~umask())
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

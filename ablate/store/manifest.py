@@ -61,6 +61,9 @@ class Manifest:
     """Budgets spent."""
     peak_memory_bytes: int | None = None
     """Largest resident size of the process that finished; None where it was not measured."""
+    adopted: Mapping[str, Any] | None = None
+    """Where an artifact that was not computed here comes from: path, hash, when, by whom; None
+    where it was computed."""
     schema: int = SCHEMA
     """Form of this record."""
 
