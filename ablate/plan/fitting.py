@@ -42,18 +42,25 @@ class Fit:
     """That they still take."""
 
 
-def paired_order(runs: Iterable[Run], baselines: Mapping[str, str]) -> list[Run]:
-    """Return runs seed by seed, each cell's baseline before the cell, else as they come."""
-    by_seed: dict[int, dict[str, Run]] = {}
+def paired_order(
+    runs: Iterable[Run], baselines: Mapping[str, str], *, levels: Mapping[str, int] | None = None
+) -> list[Run]:
+    """Return runs seed by seed, each cell's baseline before the cell, else as they come.
+
+    ``levels`` are priorities of cells: all seeds of a higher one come before those of a lower one.
+    """
+    given = levels or {}
+    by_level: dict[int, list[Run]] = {}
     for run in runs:
-        by_seed.setdefault(run.seed, {})[run.cell.name] = run
+        by_level.setdefault(given.get(run.cell.name, 0), []).append(run)
+    every = {(run.seed, run.cell.name): run for of_level in by_level.values() for run in of_level}
     ordered: dict[tuple[int, str], Run] = {}
-    for seed, of_seed in by_seed.items():
-        for name, run in of_seed.items():
-            first = baselines.get(name, name)
-            if first in of_seed:
-                ordered.setdefault((seed, first), of_seed[first])
-            ordered.setdefault((seed, name), run)
+    for level in sorted(by_level, reverse=True):
+        for run in by_level[level]:
+            first = (run.seed, baselines.get(run.cell.name, run.cell.name))
+            if first in every:
+                ordered.setdefault(first, every[first])
+            ordered.setdefault((run.seed, run.cell.name), run)
     return list(ordered.values())
 
 
