@@ -109,7 +109,7 @@ def place_from_text(content: bytes, *, name: str) -> LocalPlace:
     source = Source(name, text, root)
     problems = [Problem((), what, mark=(line, column)) for what, line, column in marked]
     data = root.data()
-    if data.get("engine") not in PLACES:
+    if not isinstance(data.get("engine"), str) or data["engine"] not in PLACES:
         found = unknown_choice("engine", data.get("engine"), PLACES)
         problems.append(Problem(("engine",), found.removeprefix("engine: ")))
         raise study_error(source, problems)
