@@ -1,0 +1,168 @@
+"""A real Ray cluster on this machine's loopback addresses, for tests: no mock would find what it does.
+
+Every process of it carries a mark in its environment, and only those are ever ended: ``ray stop``
+would end all of Ray on the machine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 120.0
+"""For a node to start on a loaded machine; 5 to 10 are usual."""
+MARK = "ABLATE_RAY_LOOPBACK"
+"""Variable that every process of the cluster has, and the jobs in it."""
+STORE_BYTES = 80_000_000
+"""Of Ray's object store, which we do not use; hardly more than the least it takes."""
+QUICK_DEATHS = {
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "4",
+}
+"""A lost node is noticed within seconds, not within half a minute."""
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A node to be."""
+
+    cpus: int = 2
+    """What it offers, whatever the machine has."""
+    gpus: int = 0
+    """The same; jobs are shown their numbers, nothing is behind them."""
+
+
+def missing() -> str | None:
+    """Return why no cluster can be started here; None if it can."""
+    if sys.platform != "linux":
+        return "finds its processes in /proc, which only Linux has"
+    if importlib.util.find_spec("ray") is None or not _command().exists():
+        return "the package ray is not installed"
+    return None
+
+
+class RayLoopback:
+    """Nodes on 127.0.0.2, 127.0.0.3, ...; the first is the head."""
+
+    def __init__(self) -> None:
+        """Prepare; nothing is started before the first `add`."""
+        # Ray puts sockets there, whose paths may have 107 characters.
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+        self._mark = uuid.uuid4().hex
+        self._port = _free_port()
+        self._nodes = 0
+
+    @property
+    def address(self) -> str:
+        """Where drivers connect."""
+        return f"127.0.0.2:{self._port}"
+
+    def add(self, machine: Machine) -> str:
+        """Start a node; return its address."""
+        host = f"127.0.0.{self._nodes + 2}"
+        command = [str(_command()), "start", f"--node-ip-address={host}"]
+        if self._nodes:
+            command += [f"--address={self.address}"]
+        else:
+            command += ["--head", f"--port={self._port}", f"--temp-dir={self._folder}"]
+            command += ["--include-dashboard=false", "--disable-usage-stats"]
+        # Ray's own range of worker ports would be the same on every node.
+        command += ["--min-worker-port=0", "--max-worker-port=0"]
+        command += [f"--num-cpus={machine.cpus}", f"--num-gpus={machine.gpus}"]
+        command += [f"--object-store-memory={STORE_BYTES}"]
+        log = self._folder / f"start-{host}.txt"
+        with log.open("wb") as out:
+            # What it starts inherits these streams: a pipe would never end.
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **QUICK_DEATHS, MARK: self._mark},
+                start_new_session=True,
+                timeout=START_SECONDS,
+                check=False,
+            )
+        if done.returncode:
+            raise RuntimeError(f"ray start ended with {done.returncode}: {log.read_text()}")
+        self._nodes += 1
+        return host
+
+    def raylet(self, host: str) -> int:
+        """Return the process that is the node at ``host``, as far as Ray is concerned."""
+        for pid in self.processes():
+            words = _words(pid)
+            if words and words[0].endswith("/raylet") and f"--node_ip_address={host}" in words:
+                return pid
+        raise LookupError(f"no raylet at {host}")
+
+    def processes(self) -> list[int]:
+        """Return every living process that was started with the cluster's mark, jobs included."""
+        found = []
+        for folder in PROC.iterdir():
+            if folder.name.isdigit():
+                with suppress(OSError):
+                    variables = (folder / "environ").read_bytes().split(b"\0")
+                    if f"{MARK}={self._mark}".encode() in variables:
+                        found.append(int(folder.name))
+        return found
+
+    def stop(self) -> None:
+        """End every process of the cluster."""
+        deadline = time.monotonic() + 30.0
+        while pids := self.processes():
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Ray: processes {pids} do not end")
+            time.sleep(0.02)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def ray_loopback(machines: Sequence[Machine]) -> Iterator[RayLoopback]:
+    """Run a cluster of ``machines`` for the length of the block."""
+    cluster = RayLoopback()
+    try:
+        for machine in machines:
+            cluster.add(machine)
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _command() -> Path:
+    return Path(sys.executable).with_name("ray")
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        return (PROC / str(pid) / "cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def _free_port() -> int:
+    """Return a port that is free now, outside of 10002 to 19999, which Ray gives its workers."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.2", 0))
+            port: int = probe.getsockname()[1]
+        if not 10_000 <= port < 20_000:
+            return port
