@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ablate.plan.cells import Cell, expand
 from ablate.plan.data_jobs import data_of
@@ -13,6 +13,7 @@ from ablate.plan.size import job_size
 from ablate.plan.trunk import Jobs, Trunk, new_trunk
 from ablate.spec.evaluation import EvaluationConfig
 from ablate.spec.load import LoadedStudy
+from ablate.spec.study import Study
 
 PRIORITY = {
     "demonstrations": 0,
@@ -61,12 +62,20 @@ class Plan:
     cells: tuple[Cell, ...]
     runs: tuple[Run, ...]
     jobs: tuple[Job, ...]
+    trials: tuple[Run, ...] = ()
+    """Runs that only choose values of cells: what a study's tuning has asked for so far."""
+
+    @property
+    def every_run(self) -> tuple[Run, ...]:
+        """Trials and runs, in the order in which they are needed."""
+        return (*self.trials, *self.runs)
 
 
-class _Builder:
+class RunBuilder:
     """Builds the jobs of runs; runs that differ only in policy or evaluation share the rest."""
 
     def __init__(self, vary: Iterable[str]) -> None:
+        """Remember which stages the seed reaches."""
         self._jobs = Jobs(vary)
         self._trunks: dict[tuple[object, ...], Trunk] = {}
         self._kept: list[object] = []
@@ -117,24 +126,62 @@ class _Builder:
 
 
 def build_plan(
-    study: str, cells: Sequence[Cell], *, seeds: Sequence[int], vary: Iterable[str]
+    study: str,
+    cells: Sequence[Cell],
+    *,
+    seeds: Sequence[int],
+    vary: Iterable[str],
+    more: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Return the plan of ``cells`` under ``seeds``; the seed reaches the stages in ``vary``."""
-    builder = _Builder(vary)
-    runs = tuple(
-        Run(cell, seed, builder.run_jobs(cell, seed))
-        for seed in seeds
-        for cell in cells
-        if not cell.results or seed < len(cell.results)
-    )
-    return Plan(study, tuple(cells), runs, _ordered_jobs(runs))
+    """Return the plan of ``cells`` under ``seeds``; the seed reaches the stages in ``vary``.
+
+    ``more`` gives cells by name the seeds below a number as well, where results ask for them.
+    """
+    runs = tuple(runs_of(RunBuilder(vary), cells, seeds, more=more))
+    return Plan(study, tuple(cells), runs, ordered_jobs(runs))
 
 
-def plan_study(loaded: LoadedStudy) -> Plan:
-    """Return the plan of a checked study; raises as `ablate.plan.cells.expand` does."""
+def runs_of(
+    builder: RunBuilder,
+    cells: Sequence[Cell],
+    seeds: Sequence[int],
+    *,
+    more: Mapping[str, int] | None = None,
+) -> Iterator[Run]:
+    """Yield the runs of cells, breadth first: every cell under a seed before the next seed."""
+    further = more or {}
+    for seed in dict.fromkeys([*seeds, *range(max(further.values(), default=0))]):
+        for cell in cells:
+            wanted = seed in seeds or seed < further.get(cell.name, 0)
+            if wanted and (not cell.results or seed < len(cell.results)):
+                yield Run(cell, seed, builder.run_jobs(cell, seed))
+
+
+def is_tuned(study: Study, cell: Cell) -> bool:
+    """Return whether the study's tuning chooses values of a cell before it runs."""
+    return study.tune is not None and cell.start == "policy"
+
+
+def plan_study(loaded: LoadedStudy, more: Mapping[str, int] | None = None) -> Plan:
+    """Return the plan of a checked study; raises as `ablate.plan.cells.expand` does.
+
+    With ``seeds.looks`` it is that of the first look; ``more`` is as for `build_plan`. That of a
+    study that tunes has no runs of the cells that are tuned: what they are follows from results,
+    see `ablate.plan.tuning`.
+    """
     study = loaded.study
     cells = expand(loaded)
-    return build_plan(study.study, cells, seeds=range(study.seeds.n), vary=study.seeds.vary)
+    known = [cell for cell in cells if not is_tuned(study, cell)]
+    seeds = range(study.seeds.n)
+    plan = build_plan(study.study, known, seeds=seeds, vary=study.seeds.vary, more=more)
+    return replace(plan, cells=tuple(cells)) if len(known) < len(cells) else plan
+
+
+def plan_of_all_looks(loaded: LoadedStudy) -> Plan:
+    """Return the most that a study with ``seeds.looks`` can come to: every cell at the last."""
+    study = loaded.study
+    seeds = range(study.seeds.most)
+    return build_plan(study.study, expand(loaded), seeds=seeds, vary=study.seeds.vary)
 
 
 def _tokens(jobs: Iterable[Job]) -> list[Job]:
@@ -143,7 +190,7 @@ def _tokens(jobs: Iterable[Job]) -> list[Job]:
     return list(dict.fromkeys(inputs))
 
 
-def _ordered_jobs(runs: Sequence[Run]) -> tuple[Job, ...]:
+def ordered_jobs(runs: Sequence[Run]) -> tuple[Job, ...]:
     """Return unique jobs by priority, breadth first over cells.
 
     The order is a priority, not a schedule: an evaluation stands before the training it waits for,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ablate.errors import SurroundingsError
+from ablate.plan.trials import trial_problems
 from ablate.spec.candidates import Candidate, Factor
 from ablate.spec.contrast_checks import metric_problems
 from ablate.spec.design import Design, read_design
@@ -98,6 +99,9 @@ class _Expansion:
             self._check_equal([*rows, *cells])
         every = [*rows, *cells]
         self._check_metrics(every[0].recipe.evaluation if every else None)
+        if self.study.tune is not None and not self._failures:
+            arms = [(cell.name, dict(cell.overrides)) for cell in cells if cell.start == "policy"]
+            self._equal += trial_problems(self.study.tune, arms, self.resolver)
         return [*every, *self._imported(every)]
 
     def _check_metrics(self, evaluation: EvaluationConfig | None) -> None:
@@ -175,7 +179,7 @@ class _Expansion:
 
     def _unusable(self, cell: ImportedCell, results: Sequence[ImportedConfig]) -> str:
         """Return what of an imported cell would be left out or counted twice; empty if nothing."""
-        n = self.study.seeds.n
+        n = self.study.seeds.most
         if len(results) > n:
             return (
                 f"{len(results)} files, one a seed, and the study has {n}. Set seeds: "

@@ -11,7 +11,7 @@ from ablate.errors import StudyError
 from ablate.spec.fields import ALIASES
 from ablate.spec.problems import Place, Problem
 from ablate.spec.source import Source
-from ablate.spec.study import NOT_YET, Study
+from ablate.spec.study import Study
 from ablate.spec.yaml_source import UnreadableYaml, parse
 
 
@@ -51,7 +51,7 @@ def _parse_option(option: str) -> tuple[str, object]:
 
 def _assign(data: dict[str, Any], path: str, value: object) -> Place:
     head = path.partition(".")[0]
-    if head in Study.model_fields or head in NOT_YET:
+    if head in Study.model_fields:
         return _assign_below(data, path, value, ())
     if not isinstance(data.get("base"), dict):
         data["base"] = {}

@@ -14,6 +14,7 @@ from ablate.spec.one_factor import one_at_a_time
 from ablate.spec.overrides import Flat, Overrides, flatten, merged
 from ablate.spec.problems import Place, Problem
 from ablate.spec.study import Study
+from ablate.spec.tune_checks import tune_problems
 from ablate.spec.usage import uses
 
 RESERVED = ("from", "status")
@@ -57,6 +58,7 @@ def read_design(study: Study) -> Design:
         _check_use(study, factors, candidates, problems)
     _check_baseline(study, candidates, problems)
     problems.extend(contrast_problems(study, factors, candidates))
+    problems.extend(tune_problems(study, factors, candidates))
     return Design(flat.values, flat.places, tuple(factors), tuple(candidates), tuple(problems))
 
 

@@ -15,6 +15,7 @@ from ablate.errors import StudyError, SurroundingsError
 from ablate.spec.analysis import Analysis, DeclaredContrast
 from ablate.spec.assignments import apply_sets
 from ablate.spec.commands import command_name
+from ablate.spec.config import Config
 from ablate.spec.datasets import DataKind, read_datasets, suites_of, wrong_name
 from ablate.spec.design import Design, read_design
 from ablate.spec.fields import SECTIONS
@@ -24,8 +25,10 @@ from ablate.spec.messages import structure_problems
 from ablate.spec.names import Files, Kind, LocalFile, Missing
 from ablate.spec.problems import Place, Problem
 from ablate.spec.registry import registry
+from ablate.spec.seeding import Seeds
 from ablate.spec.source import Source, at_mark
-from ablate.spec.study import NOT_YET, Match, Seeds, Study
+from ablate.spec.study import Match, Study
+from ablate.spec.tune import Prune, Range, Tune
 from ablate.spec.yaml_source import UnreadableYaml, decode, parse
 
 _ABOUT_CELLS = {"baseline", "include", "exclude"}
@@ -125,18 +128,13 @@ def _study(data: Mapping[str, Any], problems: list[Problem]) -> tuple[Study, Set
 
     Also returns the keys of the study whose further problems mean nothing, for what had to go.
     """
-    kept = dict(data)
-    for name in NOT_YET.keys() & kept.keys():
-        message = f"not yet supported. {NOT_YET[name]}"
-        problems.append(Problem((name,), message, at_key=True))
-        del kept[name]
     try:
-        return Study.model_validate(kept), set()
+        return Study.model_validate(data), set()
     except ValidationError as error:
         found = structure_problems(error.errors(include_url=False), _allowed_keys)
     problems.extend(_with_base_hint(problem) for problem in found)
     wrong = {problem.place[0] for problem in found if problem.place}
-    rest = {key: value for key, value in kept.items() if key not in wrong}
+    rest = {key: value for key, value in data.items() if key not in wrong}
     try:
         study = Study.model_validate({"study": "unnamed"} | rest)
     except ValidationError:
@@ -144,7 +142,7 @@ def _study(data: Mapping[str, Any], problems: list[Problem]) -> tuple[Study, Set
         return Study(study="unnamed", base=base, cells={"any": {}}), set(Study.model_fields) - {
             "base"
         }
-    wrong -= {"study", "base", "seeds", "analysis", "question", "expectation", "status"}
+    wrong -= {"study", "base", "seeds", "analysis", "tune", "question", "expectation", "status"}
     return study, _ABOUT_CELLS if wrong else set()
 
 
@@ -166,6 +164,9 @@ def _allowed_keys(place: Place) -> Iterable[str]:
         return list(DeclaredContrast.model_fields)
     if place[:1] == ("imported",):
         return list(ImportedCell.model_fields)
+    if place[:1] == ("tune",):
+        below: dict[object, type[Config]] = {"search": Range, "prune": Prune}
+        return list(below.get((*place, "")[1], Tune).model_fields)
     return list(Analysis.model_fields if place[:1] == ("analysis",) else Study.model_fields)
 
 

@@ -10,8 +10,9 @@ from ablate.spec.config import Config
 from ablate.spec.datasets import DatasetDefinition
 from ablate.spec.fields import SECTIONS, WELL_KNOWN, field_paths, filled_in
 from ablate.spec.registry import registry
+from ablate.spec.seeding import Seeds
 from ablate.spec.stages import ALGORITHMS
-from ablate.spec.study import Seeds, Study
+from ablate.spec.study import Study
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

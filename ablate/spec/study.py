@@ -17,12 +17,12 @@ from ablate.spec.config import Config
 from ablate.spec.imported import ImportedCell
 from ablate.spec.messages import field_problem, show
 from ablate.spec.policies import Budget, BudgetUnit
+from ablate.spec.seeding import Seeds, seeds_given
+from ablate.spec.tune import Tune
 
 DESIGNS = ("grid", "ladder", "one_factor_at_a_time", "cells")
 _BELONGS_TO = {"zip": "grid", "include": "grid", "exclude": "grid", "branches": "ladder"}
-MAX_SEEDS = 1000
 RowName = Literal["base", "sft"]
-SeededStage = Literal["model", "sft", "preferences", "reward_model", "policy", "evaluation"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -55,15 +55,6 @@ def _factor(value: object) -> object:
     if not value:
         found = "no levels; a factor needs at least one. Add levels or remove the factor."
         raise field_problem(found)
-    return value
-
-
-def _seeds(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return {"n": value}
-    if not isinstance(value, Mapping | Seeds):
-        found = f"{show(value)} is neither a number of seeds nor a mapping of n and vary."
-        raise field_problem(f"{found} Write 3 or {{n: 3, vary: [policy]}}.")
     return value
 
 
@@ -105,16 +96,6 @@ Factor = Annotated[
 ]
 Factors = Annotated[dict[str, Factor], Field(min_length=1)]
 Rung = Annotated[dict[str, Overrides], BeforeValidator(_rung)]
-
-
-class Seeds(Config):
-    """How many seeds, and which stages they reach."""
-
-    n: Annotated[int, Field(ge=1, le=MAX_SEEDS, strict=True)] = 1
-    """Number of seeds: the n of every interval."""
-    vary: tuple[SeededStage, ...] = ("reward_model", "policy", "evaluation")
-    """Stages that get the seed; the others use 0 and are shared. What is not named here is left
-    out of every interval, and the report says so."""
 
 
 class Match(Config):
@@ -169,10 +150,10 @@ class Study(Config):
     that effects pair within equal levels of the others."""
     seeds: Annotated[
         Seeds,
-        BeforeValidator(_seeds),
+        BeforeValidator(seeds_given),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "object"}]}),
     ] = Seeds()
-    """Number of seeds, or ``{n, vary}``."""
+    """Number of seeds, or ``{n, vary}``, or looks at a growing number, ``{looks: [3, 5, 8]}``."""
     grid: Factors | None = None
     """The cross product of factors."""
     zip: Annotated[tuple[Factors, ...], BeforeValidator(_groups)] = ()
@@ -195,6 +176,8 @@ class Study(Config):
     """A sentence by cell or row that the report prints beside it."""
     match: Match | None = None
     """What every arm may spend, such as ``{preferences: 60000}``; equalizes the arms on it."""
+    tune: Tune | None = None
+    """What is chosen on the validation split before the results, at equal budgets."""
     analysis: Analysis = Analysis()
     """What is tested."""
 
@@ -214,13 +197,28 @@ class Study(Config):
                 raise field_problem(found, name)
         return self
 
+    @model_validator(mode="after")
+    def _looks_fit(self) -> Self:
+        if not self.seeds.looks:
+            return self
+        if self.analysis.claim == "checkpoints":
+            found = "verdicts about checkpoints do not gain from further seeds. Remove looks, or"
+            raise field_problem(f"{found} claim recipes.", "seeds")
+        if self.analysis.correction == "max-t":
+            found = "'max-t' corrects comparisons that have the same seeds, and with seeds.looks"
+            raise field_problem(
+                f"{found} they end at different ones; allowed are holm, bh, none. Write holm.",
+                "analysis",
+            )
+        return self
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What must be said before the results are seen: the analysis, and when it looks."""
+        looks = {"looks": list(self.seeds.looks), "spend": self.seeds.spend}
+        return {**self.analysis.model_dump(mode="json"), **looks}
+
     @property
     def design(self) -> str:
         """Name of the one design that is given; imported rows alone are cells."""
         return next((name for name in DESIGNS if getattr(self, name) is not None), "cells")
-
-
-NOT_YET = {
-    "tune": "Choose values beforehand on the validation split and write them under base.",
-}
-"""Keys of the design that this version refuses, and what to do instead."""

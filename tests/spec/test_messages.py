@@ -155,7 +155,7 @@ CASES = {
     "unknown key": (
         HEAD + GRID + "analisys: {alpha: 0.1}\n",
         """
-        s.yaml:4:1: analisys: unknown key; 'analisys' is not one of analysis, base, baseline, branches, cells, datasets, exclude, expectation, grid, imported, include, ladder, match, notes, one_factor_at_a_time, question, rows, seeds, status, study, zip. Did you mean 'analysis'?
+        s.yaml:4:1: analisys: unknown key; 'analisys' is not one of analysis, base, baseline, branches, cells, datasets, exclude, expectation, grid, imported, include, ladder, match, notes, one_factor_at_a_time, question, rows, seeds, status, study, tune, zip. Did you mean 'analysis'?
             analisys: {alpha: 0.1}
             ^
         """,
@@ -173,14 +173,6 @@ CASES = {
         """
         s.yaml:4:1: cells: a second design beside grid; a study has one. Keep one.
             cells: {a: {}}
-            ^
-        """,
-    ),
-    "not yet supported": (
-        HEAD + GRID + "tune: {trials: 20}\n",
-        """
-        s.yaml:4:1: tune: not yet supported. Choose values beforehand on the validation split and write them under base.
-            tune: {trials: 20}
             ^
         """,
     ),
