@@ -53,8 +53,18 @@ class Where:
         """Return how many accelerators a job asks for."""
         return 0 if job.stage in WITHOUT_DEVICE else self.place.devices.get(job.stage, 1)
 
+    @cached_property
+    def _asked(self) -> dict[str, Resources]:
+        return {}
+
     def resources(self, job: Job) -> Resources:
-        """Return what a job asks of the hardware."""
+        """Return what a job asks of the hardware; worked out once, for it is asked very often."""
+        found = self._asked.get(job.fingerprint)
+        if found is None:
+            found = self._asked[job.fingerprint] = self._resources(job)
+        return found
+
+    def _resources(self, job: Job) -> Resources:
         devices = self.devices(job)
         hours = self.place.hours
         return Resources(
