@@ -63,9 +63,9 @@ SlurmdTimeout=20
 SlurmctldTimeout=10
 JobCompType=jobcomp/none
 AccountingStorageType=accounting_storage/none
-NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=8000 Gres=gpu:{devices}
-NodeName=n1 Port={first}
-NodeName=n2 Port={second}
+NodeName=DEFAULT CPUs=2 RealMemory=8000 Gres=gpu:{devices}
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first}
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second}
 PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=hi Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
