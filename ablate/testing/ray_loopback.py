@@ -1,4 +1,4 @@
-"""A real Ray cluster on this machine's loopback addresses, for tests: no mock would find what it does.
+"""A real Ray cluster on loopback addresses, for tests: an imitation would find nothing.
 
 Every process of it carries a mark in its environment, and only those are ever ended: ``ray stop``
 would end all of Ray on the machine.
