@@ -15,12 +15,14 @@ import sys
 from collections.abc import Sequence
 
 from ablate import __version__
+from ablate.cli.housekeeping import add_adopt, add_doctor, add_gc
+from ablate.cli.trackers import add_track
 from ablate.errors import AblateError, StudyError, SurroundingsError
 from ablate.store.files import REMEDIES
 
 EPILOG = """exit codes: 0 done, 1 bug, 2 command line or study file, 3 surroundings,
 4 some jobs failed, 130 interrupted. Environment: ABLATE_STORE, ABLATE_DATA_DIR,
-ABLATE_MODEL_DIR, MLFLOW_TRACKING_URI, NO_COLOR."""
+ABLATE_MODEL_DIR, ABLATE_TRACK, MLFLOW_TRACKING_URI, WANDB_MODE, NO_COLOR."""
 
 NAMESAKE = "ablate"
 """A report generator of this name is in the package index; it installs the same package."""
@@ -41,6 +43,9 @@ COMMANDS = {
     "logs": "print the log of a job",
     "models": "list the models that a study can name, or show one",
     "export": "write a cell's policy as a folder for transformers, with a model card",
+    "gc": "set aside what no study needs any more, with undo",
+    "adopt": "take a checkpoint that exists as the result of a job",
+    "doctor": "look a store over, and mend what can be mended",
     "schema": "print the JSON schema of study files",
 }
 
@@ -61,6 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
         _add_study(made[name])
     for name in ("plan", "run", "report", "rescore", "status", "logs", "export", "diff"):
         _add_store(made[name])
+    for name in ("gc", "adopt", "doctor"):
+        _add_store(made[name])
+    add_gc(made["gc"])
+    add_adopt(made["adopt"])
+    add_doctor(made["doctor"])
     made["status"].add_argument("study", nargs="?", help="study name or file (default: all)")
     made["status"].add_argument("--timings", action="store_true", help="where the time went")
     made["rescore"].add_argument("--to", metavar="DIR", help="write outputs with the new scores")
@@ -96,7 +106,8 @@ def build_parser() -> argparse.ArgumentParser:
     made["run"].add_argument(
         "--network", action="store_true", help="let jobs fetch models and data from the hub"
     )
-    made["run"].add_argument("--no-tracking", action="store_true", help="write nothing to MLflow")
+    add_track(made["run"], default="mlflow")
+    add_track(made["report"], default="as the study's last run")
     made["run"].add_argument("--no-report", action="store_true", help="render no report at the end")
     return parser
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
+from ablate.cli.growing import as_grown
 from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
 from ablate.cli.output import duration, print_json
+from ablate.cli.trackers import trackers_of_rest
+from ablate.cli.tracking import send_rest
 from ablate.errors import SurroundingsError
 from ablate.plan.estimate import Estimator
 from ablate.plan.summary import summarize
@@ -19,11 +21,10 @@ from ablate.reporting.opened import reasons_of
 from ablate.reporting.report import ReportFiles, build_report
 from ablate.store.layout import Store
 from ablate.store.reach import pin
-from ablate.tracking.process import drain
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the report; send to MLflow what an earlier run could not."""
+    """Render the report; send to the trackers what an earlier run could not."""
     opened = open_study(args.study, args.sets)
     store = open_store(args)
     if not cached_jobs(store, opened.plan):
@@ -31,8 +32,9 @@ def run(args: argparse.Namespace) -> int:
             f"{store.root}: no finished job of study {opened.plan.study}; a report needs at least "
             f"one. Run it first: ablate run {args.study}"
         )
+    tracked = trackers_of_rest(args, store.root, opened.plan.study)
     files = render(opened, store, args.reports, style=args.style, samples=args.samples)
-    _send_rest(store, opened.plan.study)
+    send_rest(store.root, opened.plan.study, tracked)
     if args.json:
         print_json({"report": str(files.html), "folder": str(files.html.parent)})
     else:
@@ -70,9 +72,3 @@ def _plan_lines(opened: OpenStudy, store: Store) -> dict[str, object]:
         "compute": f"{duration(summary.unique_seconds)} of work, {duration(saved)} saved by "
         "sharing",
     }
-
-
-def _send_rest(store: Store, study: str) -> None:
-    left = drain(store.root, study, seconds=10.0)
-    if left.events:
-        print(f"tracking: {left.events} events still wait for {left.destination}", file=sys.stderr)

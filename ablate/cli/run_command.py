@@ -7,19 +7,22 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from ablate.cli.growing import Growing, as_grown, pieces_of, prospect
 from ablate.cli.needs import check_needs
 from ablate.cli.opening import OpenStudy, history, open_store, open_study
 from ablate.cli.output import duration, print_json
 from ablate.cli.progress import Progress
-from ablate.cli.track import Track
+from ablate.cli.trackers import trackers
+from ablate.cli.tracking import Tracking
 from ablate.cli.where import Where, refuse_too_large, where
 from ablate.execution.book import JobState
 from ablate.execution.choosing import CompleteRuns
 from ablate.execution.controller import run_study
 from ablate.execution.engines.local import LocalOptions
-from ablate.execution.listener import Guarded, Listener
+from ablate.execution.listener import Guarded
 from ablate.execution.options import Outcome, RunOptions
 from ablate.plan.baseline import baseline_cells
+from ablate.plan.build import Plan, Run
 from ablate.plan.estimate import Estimator
 from ablate.plan.evaluating import defines_tasks
 from ablate.plan.fitting import paired_order
@@ -28,8 +31,6 @@ from ablate.store.declarations import declare
 from ablate.store.files import surroundings, write_json
 from ablate.store.layout import Store
 from ablate.store.privacy import private
-from ablate.tracking.outbox import Outbox
-from ablate.tracking.process import SinkProcess, start_sink
 
 FAILED_JOBS = 4
 INTERRUPTED = 130
@@ -39,16 +40,18 @@ def run(args: argparse.Namespace) -> int:
     """Run what is missing, render the report, and say how it ended."""
     opened = open_study(args.study, args.sets)
     store, place = open_store(args), where(args)
+    trackers(args)  # Looked for before anything trains.
     if not args.any_size:
-        refuse_too_large(place, opened.plan.jobs)
-    evaluations = [job for job in opened.plan.jobs if defines_tasks(job)]
+        refuse_too_large(place, prospect(opened, store).plan.jobs)
+    known = as_grown(opened, store)
+    evaluations = [job for job in prospect(opened, store).plan.jobs if defines_tasks(job)]
     check_needs([e for e in evaluations if not store.has(e.stage, e.fingerprint)], args)
     store.create()
     folder = store.study(opened.plan.study)
     with private(), surroundings(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / RUNS, {**plan_document(opened.plan), **_source(args)})
-        _declare(opened, store, folder)
+        _record(known.plan, folder, args)
+        _declare(known, store, folder)
     with private():  # The tracking process inherits it; the report below is for others.
         outcome = _run(opened, store, args, place)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
@@ -79,13 +82,13 @@ def _declare(opened: OpenStudy, store: Store, folder: Path) -> None:
     """Write down what is to be tested, and how many results there were to look at by then."""
     jobs = [job for job in opened.plan.jobs if job.stage == "evaluation"]
     done = sum(store.has(job.stage, job.fingerprint) for job in jobs)
-    analysis = opened.loaded.study.analysis.model_dump(mode="json")
-    declare(folder, analysis, results=done, of=len(jobs))
+    declare(folder, opened.loaded.study.declared, results=done, of=len(jobs))
 
 
-def _source(args: argparse.Namespace) -> dict[str, object]:
-    """Return what the study's stored file needs to be read again: its folder and its changes."""
-    return {"folder": str(Path(args.study).absolute().parent), "sets": args.sets}
+def _record(plan: Plan, folder: Path, args: argparse.Namespace) -> None:
+    """Write down runs and jobs, and what the study's file needs to be read again."""
+    source = {"folder": str(Path(args.study).absolute().parent), "sets": args.sets}
+    write_json(folder / RUNS, {**plan_document(plan), **source})
 
 
 def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:
@@ -100,12 +103,17 @@ def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:
 def _run(opened: OpenStudy, store: Store, args: argparse.Namespace, place: Where) -> Outcome:
     slots, estimator = place.slots(opened.plan.jobs), Estimator(history(store))
     progress = Progress(opened.plan, estimator, slots=slots, stream=sys.stderr)
-    listeners: list[Listener] = [progress]
-    outbox, sink = None, None
-    if not args.no_tracking:
-        outbox = Outbox(store.root, opened.plan.study)
-        listeners.append(Track(opened.plan, outbox))
-        sink = start_sink(store.root, opened.plan.study)
+    tracking = Tracking(opened.plan, store.root, trackers(args))
+    runs = _in_order(opened.plan, opened)
+    wanted = CompleteRuns(runs, estimator, devices=place.devices)
+
+    def grew(plan: Plan) -> None:
+        progress.extend(plan)
+        tracking.extend(plan)
+        wanted.runs = _in_order(plan, opened)
+        _record(plan, store.study(plan.study), args)
+
+    pieces = pieces_of(opened, store)
     options = RunOptions(
         local=LocalOptions(
             slots=slots,
@@ -115,7 +123,8 @@ def _run(opened: OpenStudy, store: Store, args: argparse.Namespace, place: Where
         ),
         study_text=opened.loaded.source.text,
         resources=place.resources,
-        wanted=_wanted(opened, estimator, place),
+        grow=Growing(opened.plan, pieces, grew) if pieces else None,
+        wanted=wanted,
         until=place.until,
         budget_seconds=place.budget_seconds,
     )
@@ -125,31 +134,17 @@ def _run(opened: OpenStudy, store: Store, args: argparse.Namespace, place: Where
             store=store,
             study_name=opened.plan.study,
             options=options,
-            listener=Guarded(*listeners),
+            listener=Guarded(progress, *tracking.listeners),
         )
     finally:
         progress.close()
-        if outbox is not None:
-            outbox.close()
-        if sink is not None:
-            _close(sink)
+        tracking.close()
 
 
-def _wanted(opened: OpenStudy, estimator: Estimator, place: Where) -> CompleteRuns:
-    baselines = baseline_cells(opened.loaded.study, opened.plan.cells)
-    runs = paired_order(opened.plan.runs, baselines)
-    return CompleteRuns(runs, estimator, devices=place.devices)
-
-
-def _close(sink: SinkProcess) -> None:
-    left = sink.close(seconds=30.0)
-    if left.events:
-        why = f" ({left.error})" if left.error else ""
-        print(
-            f"tracking: {left.events} events wait for {left.destination}{why}; "
-            "the next `ablate run` or `ablate report` sends them",
-            file=sys.stderr,
-        )
+def _in_order(plan: Plan, opened: OpenStudy) -> list[Run]:
+    """Return runs in the order in which a deadline takes them: trials before what they choose."""
+    baselines = baseline_cells(opened.loaded.study, plan.cells)
+    return [*plan.trials, *paired_order(plan.runs, baselines)]
 
 
 def _print_outcome(outcome: Outcome) -> None:

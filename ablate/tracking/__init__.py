@@ -1,1 +1,1 @@
-"""MLflow, as a sink."""
+"""Trackers as sinks: MLflow, TensorBoard and Weights & Biases, each at its own pace."""

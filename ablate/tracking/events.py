@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from ablate.secrets import Masker
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,16 @@ def subject(event: Event) -> str:
             return f"start {event.run}"
         case RunFinished() | RunFailed():
             return f"end {event.run}"
+
+
+def masked(event: Event, masker: Masker) -> Event:
+    """Return the event without secrets; what identifies a job stays."""
+    kept = {"stage", "fingerprint", "kind", "artifact", "manifest"}
+    fields = {name: value for name, value in vars(event).items() if name not in kept}
+    clean = masker.tree(fields)
+    if "used_by" in clean:
+        clean["used_by"] = tuple(clean["used_by"])
+    return replace(event, **clean)
 
 
 def to_line(recorded: Recorded) -> str:

@@ -1,4 +1,4 @@
-"""Configurations, metrics files and scores in the shape MLflow takes."""
+"""Configurations, metrics files and scores in the shape that trackers take."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ def clean_name(name: str) -> str:
 
 def flatten(nested: Mapping[str, Any]) -> dict[str, str]:
     """Return parameters by dotted name: mappings and lists are opened, None is ``none``."""
-    return {clean_name(name): _text(value)[:VALUE_LENGTH] for name, value in _leaves(nested, "")}
+    return {name: _text(value)[:VALUE_LENGTH] for name, value in leaves(nested).items()}
+
+
+def leaves(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by dotted name: mappings and lists are opened, empty ones are values."""
+    return {clean_name(name): value for name, value in _leaves(nested, "")}
 
 
 def step_metrics(path: Path) -> Iterator[tuple[int, str, float]]:
@@ -50,6 +55,14 @@ def step_metrics(path: Path) -> Iterator[tuple[int, str, float]]:
         for name, value in values.items():
             if value is None or isinstance(value, int | float):
                 yield step, clean_name(name), _number(value)
+
+
+def steps(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """Yield each step of a metrics file with its values by name, in order of steps."""
+    found: dict[int, dict[str, float]] = {}
+    for step, name, value in step_metrics(path):
+        found.setdefault(step, {})[name] = value
+    yield from sorted(found.items())
 
 
 def final_scores(path: Path, stage: str) -> list[tuple[int, str, float]]:

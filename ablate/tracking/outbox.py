@@ -1,8 +1,8 @@
-"""The outbox of a study: events wait here until the tracker has them.
+"""The outbox of a study: events wait here until the trackers have them.
 
 ``outbox.jsonl`` is append-only with one writer, the controller. How far a destination has read is
 a file of its own, so that a second MLflow server gets everything from the start. Nothing here
-imports mlflow; appending takes microseconds.
+imports a tracker; appending takes microseconds.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.tracking.events import Event, Recorded, body, from_line, stamped, subject
+from ablate.secrets import Masker
+from ablate.tracking.events import Event, Recorded, body, from_line, masked, stamped, subject
 
 OUTBOX = "outbox.jsonl"
 
@@ -28,8 +29,12 @@ def tracking_folder(store: Path, study: str) -> Path:
 class Outbox:
     """The writing end, for the controller's listener."""
 
-    def __init__(self, store: Path, study: str) -> None:
-        """Open for appending; a line torn by a crash is closed off, not continued."""
+    def __init__(self, store: Path, study: str, *, wake: Callable[[], None] = lambda: None) -> None:
+        """Open for appending; a line torn by a crash is closed off, not continued.
+
+        ``wake`` is called after every event that is appended, so that somebody sends it.
+        """
+        self._wake, self._masker = wake, Masker()
         folder = tracking_folder(store, study)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / OUTBOX
@@ -45,14 +50,20 @@ class Outbox:
 
         A controller may therefore tell everything it knows each time it starts. The line is
         written in one call, so a killed process loses at most the event it was writing; there is
-        no fsync, because the artifacts are the truth and not this file.
+        no fsync, because the artifacts are the truth and not this file. Secrets are masked here,
+        before anything is written or sent.
         """
-        about, said = subject(event), body(event)
+        said = body(event)
+        if self._masker.text(said) != said:
+            event = masked(event, self._masker)
+            said = body(event)
+        about = subject(event)
         digest = _digest(said)
         if self._last.get(about) == digest:
             return False
         os.write(self._file, stamped(said, time.time_ns() // 1_000_000).encode())
         self._last[about] = digest
+        self._wake()
         return True
 
     def close(self) -> None:
@@ -83,7 +94,9 @@ class Cursor:
 
     folder: Path
     destination: str
-    """Tracking URI; only its hash reaches the disk, because it may hold a password."""
+    """Its address; only its hash reaches the disk, because it may hold a password."""
+    made: Path | None = None
+    """A local file or folder without which nothing was sent."""
 
     @property
     def path(self) -> Path:
@@ -93,6 +106,8 @@ class Cursor:
 
     def load(self) -> int:
         """Return the offset; 0 where nothing was sent yet or the file is unreadable."""
+        if self.made is not None and not self.made.exists():
+            return 0
         try:
             return int(json.loads(self.path.read_text(encoding="utf-8"))["offset"])
         except (OSError, ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""The sink's process, started and waited for without importing mlflow.
+"""The sinks' processes, started and waited for without importing a tracker.
 
-The controller only appends to the outbox. A separate process carries events to MLflow; when the
-server is down it goes on trying, and what is left when the study ends is sent by the next `ablate
-run` or `ablate report`.
+The controller only appends to the outbox. A process per destination carries events there, so that
+one that is down holds up no other; it goes on trying, and what is left when the study ends is sent
+by the next `ablate run` or `ablate report`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.tracking.outbox import Cursor, tracking_folder
+from ablate.tracking.targets import target
 
-LOG = "sink.log"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
@@ -26,16 +28,24 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "WANDB_ERROR_REPORTING": "false",
+    "WANDB_SILENT": "true",
 }
+_WANDB_KEPT = {
+    *("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_CONFIG_DIR", "WANDB_CREDENTIALS_FILE"),
+    *("WANDB_ENTITY", "WANDB_HTTP_PROXY", "WANDB_HTTPS_PROXY", "WANDB_IDENTITY_TOKEN_FILE"),
+    *("WANDB_INSECURE_DISABLE_SSL", "WANDB_MODE", "WANDB_PROJECT"),
+}
+"""Where and as whom to send. The others, such as WANDB_RUN_ID, are about a user's own runs."""
 
 
 @dataclass(frozen=True)
 class Pending:
-    """What MLflow does not have yet."""
+    """What a destination does not have yet."""
 
     events: int
     destination: str
-    """Tracking URI without credentials."""
+    """Its address without credentials."""
     error: str | None = None
     """Why the last try stopped; None where nothing went wrong."""
 
@@ -47,47 +57,83 @@ class SinkProcess:
     process: subprocess.Popen[bytes]
     store: Path
     study: str
+    name: str
+
+    def end(self) -> None:
+        """Ask for a last drain; returns at once."""
+        if self.process.stdin:
+            self.process.stdin.close()
 
     def close(self, *, seconds: float = 10.0) -> Pending:
         """Ask for a last drain, wait at most ``seconds`` for it, and say what is left."""
-        if self.process.stdin:
-            self.process.stdin.close()
+        self.end()
         # With nothing to send it may still be importing mlflow, which nobody should wait for.
-        _wait(self.process, seconds if pending(self.store, self.study).events else 0.0)
-        return pending(self.store, self.study)
+        left = pending(self.store, self.study, self.name)
+        _wait(self.process, seconds if left.events else 0.0)
+        return pending(self.store, self.study, self.name)
 
 
-def destination(store: Path) -> str:
-    """Return the tracking URI: MLFLOW_TRACKING_URI, or a SQLite file in the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.resolve()}/mlflow.db"
+@dataclass
+class Sinks:
+    """One study's sinks, started when there is something to send."""
+
+    store: Path
+    study: str
+    names: Sequence[str]
+    _running: list[SinkProcess] = field(default_factory=list)
+    _awake: bool = False
+
+    def wake(self) -> None:
+        """Start the processes where they are not started yet; returns at once."""
+        if not self._awake:
+            self._awake = True
+            self._running = [start_sink(self.store, self.study, name) for name in self.names]
+
+    def close(self, *, seconds: float) -> list[Pending]:
+        """Ask for a last drain, wait at most ``seconds`` for all, and say where something is left.
+
+        What an earlier call could not send is tried again as well.
+        """
+        if any(pending(self.store, self.study, name).events for name in self.names):
+            self.wake()
+        deadline = time.monotonic() + seconds
+        for sink in self._running:
+            sink.end()
+        left = [sink.close(seconds=max(0.0, deadline - time.monotonic())) for sink in self._running]
+        return [found for found in left if found.events]
 
 
-def start_sink(store: Path, study: str) -> SinkProcess:
+def start_sink(store: Path, study: str, name: str = "mlflow") -> SinkProcess:
     """Start a process that sends the study's events as they come; returns at once.
 
     It ends by itself when this process is gone, because its standard input closes.
     """
-    return SinkProcess(_exec(store, study, "--follow"), store, study)
+    return SinkProcess(_exec(store, study, name, "--follow"), store, study, name)
 
 
-def drain(store: Path, study: str, *, seconds: float = 30.0) -> Pending:
-    """Send what is pending, for at most ``seconds``, and say what is left."""
-    before = pending(store, study)
-    if before.events == 0:
-        return before
-    process = _exec(store, study, "--seconds", str(seconds))
-    if process.stdin:
-        process.stdin.close()
-    _wait(process, seconds)
-    return pending(store, study)
+def drain(
+    store: Path, study: str, names: Sequence[str] = ("mlflow",), *, seconds: float = 30.0
+) -> list[Pending]:
+    """Send what is pending, for at most ``seconds``, and say where something is left."""
+    late = [name for name in names if pending(store, study, name).events]
+    deadline = time.monotonic() + seconds
+    running = [_exec(store, study, name, "--seconds", str(seconds)) for name in late]
+    for process in running:
+        if process.stdin:
+            process.stdin.close()
+    for process in running:
+        _wait(process, max(0.0, deadline - time.monotonic()))
+    left = [pending(store, study, name) for name in late]
+    return [found for found in left if found.events]
 
 
-def pending(store: Path, study: str) -> Pending:
-    """Say what is left to send, from files alone."""
-    cursor = Cursor(tracking_folder(store, study), destination(store))
+def pending(store: Path, study: str, name: str = "mlflow") -> Pending:
+    """Say what is left to send to a destination, from files alone."""
+    to = target(name, store, study)
+    cursor = to.cursor(store, study)
     events = cursor.pending()
     error = _read_error(error_path(cursor)) if events else None
-    return Pending(events, without_credentials(cursor.destination), error)
+    return Pending(events, to.shown, error)
 
 
 def _read_error(path: Path) -> str | None:
@@ -104,28 +150,38 @@ def error_path(cursor: Cursor) -> Path:
     return cursor.path.with_suffix(".error")
 
 
-def without_credentials(uri: str) -> str:
-    """Return a tracking URI that can be shown: user and password are left out."""
-    scheme, separator, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+def log_path(store: Path, study: str, name: str) -> Path:
+    """Return the file that a destination's sink writes its log to."""
+    return tracking_folder(store, study) / f"{name}.log"
 
 
-def _exec(store: Path, study: str, *options: str) -> subprocess.Popen[bytes]:
-    folder = tracking_folder(store, study)
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ablate.tracking.sink", str(store.resolve()), study, *options]
-    # The user's own MLflow settings win, such as a longer timeout for a far server.
-    environment = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", **os.environ, **_ENVIRONMENT}
-    with open(folder / LOG, "ab") as log:
+def _exec(store: Path, study: str, name: str, *options: str) -> subprocess.Popen[bytes]:
+    log = log_path(store, study, name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "ablate.tracking.sink", str(store.resolve()), study]
+    with open(log, "ab") as output:
         return subprocess.Popen(
-            command,
+            [*command, "--to", name, *options],
             stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=environment,
+            stdout=output,
+            stderr=output,
+            env=_environment(store),
             start_new_session=True,  # Ctrl-C is the controller's to answer.
         )
+
+
+def _environment(store: Path) -> dict[str, str]:
+    """Return this process's environment with every telemetry off.
+
+    The user's own MLflow settings win, such as a longer timeout for a far server.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("WANDB_") or name in _WANDB_KEPT
+    }
+    cache = {"WANDB_CACHE_DIR": str(store.resolve() / "wandb" / ".cache")}
+    return {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", **kept, **cache, **_ENVIRONMENT}
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:

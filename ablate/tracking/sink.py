@@ -1,4 +1,4 @@
-"""The process that carries a study's events to MLflow: ``python -m ablate.tracking.sink``."""
+"""The process that carries a study's events to one tracker: ``python -m ablate.tracking.sink``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
-from ablate.tracking.deliver import deliver
+from ablate.secrets import Masker
+from ablate.tracking.destination import Destination, Refused
 from ablate.tracking.events import Recorded, to_line
-from ablate.tracking.outbox import OUTBOX, Cursor, read, tracking_folder
-from ablate.tracking.process import destination, error_path, without_credentials
-from ablate.tracking.runs import Runs
+from ablate.tracking.outbox import OUTBOX, read, tracking_folder
+from ablate.tracking.process import error_path
+from ablate.tracking.targets import NAMES, Target, target
+from ablate.tracking.trackers import connect
 
 logger = logging.getLogger(__name__)
 
@@ -31,20 +30,18 @@ POLL_SECONDS = 1.0
 LOCK_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 60.0
 LAST_DRAIN_SECONDS = 60.0
-_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
-_PERMANENT = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE"}
-"""Answers that the same request will always get."""
 
 
 class Sink:
     """Sends one study's events to one destination, in order."""
 
-    def __init__(self, store: Path, study: str, uri: str) -> None:
+    def __init__(self, store: Path, study: str, to: Target) -> None:
         """Connect to nothing yet."""
-        self.store, self.study, self.uri = store, study, uri
+        self.store, self.study, self.to = store, study, to
         self.folder = tracking_folder(store, study)
-        self.cursor = Cursor(self.folder, uri)
-        self._runs: Runs | None = None
+        self.cursor = to.cursor(store, study)
+        self._destination: Destination | None = None
+        self._masker = Masker()
 
     def drain(self, *, deadline: float) -> str | None:
         """Send pending events until ``deadline`` on the monotonic clock; return what went wrong.
@@ -53,47 +50,60 @@ class Sink:
         event can be repeated. An event that the destination refuses for good is kept in
         ``refused.jsonl`` and passed over, so that it does not hold up the others.
         """
+        sent = False
         try:
             for recorded, offset in read(self.folder / OUTBOX, self.cursor.load()):
                 if time.monotonic() > deadline:
                     return self._note("out of time")
                 self._send(recorded)
                 self.cursor.save(offset)
+                sent = True
+            if sent and self._destination is not None:
+                self._destination.flush()
         except Exception as error:  # No tracker's failure may end the study or this loop.
-            logger.exception("sending to %s stopped", without_credentials(self.uri))
-            self._runs = None
+            logger.exception("sending to %s stopped", self.to.shown)
+            self.close()
             return self._note(f"{type(error).__name__}: {_first_line(error)}")
         return self._note(None)
 
-    def _send(self, recorded: Recorded) -> None:
-        if self._runs is None:
-            self._runs = self._connect()
-        try:
-            deliver(recorded, self._runs, self.store)
-        except MlflowException as error:
-            if error.error_code not in _PERMANENT:
-                raise
-            self._refuse(recorded, error)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._refuse(recorded, error)  # A metrics or scores file that is not one.
+    def close(self) -> None:
+        """Disconnect; the next drain connects again."""
+        destination, self._destination = self._destination, None
+        if destination is not None:
+            try:
+                destination.close()
+            except Exception:  # What was sent is sent; the process is about to end.
+                logger.exception("closing %s", self.to.shown)
 
-    def _connect(self) -> Runs:
-        is_database = self.uri.startswith(_DATABASES)
-        artifacts = self.store / "mlflow-artifacts" if is_database else None
-        # Two processes that create one SQLite file at once break it (MLflow 3.17).
-        with locked(self.store / "mlflow.lock"):
-            return Runs(MlflowClient(self.uri), self.study, artifacts)
+    def _send(self, recorded: Recorded) -> None:
+        if self._destination is None:
+            self._destination = self._connect()
+        try:
+            self._destination.deliver(recorded)
+        except (Refused, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._refuse(recorded, error)  # A metrics or scores file that is not one, say.
+
+    def _connect(self) -> Destination:
+        found = connect(self.to, self.store, self.study)
+        end = self.cursor.load()
+        for recorded, offset in read(self.folder / OUTBOX, 0):
+            if offset > end:
+                break
+            found.remember(recorded)
+        return found
 
     def _refuse(self, recorded: Recorded, error: Exception) -> None:
         logger.error("refused for good: %s", error)
+        why = {"destination": self.to.name, "why": self._masker.text(str(error))}
         with open(self.folder / REFUSED, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"why": str(error)}) + "\n" + to_line(recorded))
+            file.write(json.dumps(why) + "\n" + to_line(recorded))
 
     def _note(self, error: str | None) -> str | None:
         path = error_path(self.cursor)
         if error is None:
             path.unlink(missing_ok=True)
         else:
+            error = self._masker.text(error)
             partial = path.with_suffix(".error.partial")
             partial.write_text(json.dumps(error), encoding="utf-8")
             os.replace(partial, path)
@@ -137,12 +147,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ablate.tracking.sink", description=__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("study")
+    parser.add_argument("--to", choices=NAMES, default=NAMES[0], help="tracker")
     parser.add_argument("--follow", action="store_true", help="until standard input closes")
     parser.add_argument("--seconds", type=float, default=LAST_DRAIN_SECONDS, help="of one drain")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    _configure_log()
     os.nice(10)  # The study's own work comes first.
-    sink = Sink(options.store, options.study, destination(options.store))
+    to = target(options.to, options.store, options.study)
+    sink = Sink(options.store, options.study, to)
     deadline = time.monotonic() + options.seconds
     closed = _closing_input() if options.follow else threading.Event()
 
@@ -150,11 +162,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return closed.is_set() or (not options.follow and time.monotonic() > deadline)
 
     # Two senders would not see each other's runs.
-    with locked(sink.folder / "sink.lock", give_up=over) as ours:
+    with locked(lock_path(sink.folder, options.to), give_up=over) as ours:
         if not ours:
             return 1
         failed = follow(sink, closed) if options.follow else sink.drain(deadline=deadline)
+        sink.close()
     return 1 if failed else 0
+
+
+def lock_path(folder: Path, name: str) -> Path:
+    """Return the file that one sender to a destination holds at a time."""
+    return folder / f"{name}.lock"
+
+
+class _MaskedFormatter(logging.Formatter):
+    """Formats records without secrets; a tracker's error may hold the address it went to."""
+
+    _masker = Masker()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._masker.text(super().format(record))
+
+
+def _configure_log() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_MaskedFormatter("%(asctime)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _closing_input() -> threading.Event:

@@ -18,16 +18,10 @@ import pytest
 from mlflow import MlflowClient
 
 from ablate.tracking.events import Event, RunFinished
-from ablate.tracking.outbox import Cursor, Outbox, tracking_folder
-from ablate.tracking.process import (
-    destination,
-    drain,
-    error_path,
-    pending,
-    start_sink,
-    without_credentials,
-)
-from ablate.tracking.sink import locked
+from ablate.tracking.outbox import Outbox, tracking_folder
+from ablate.tracking.process import drain, error_path, pending, start_sink
+from ablate.tracking.sink import lock_path, locked
+from ablate.tracking.targets import target, without_credentials
 
 from .small_study import RUNS, committed, started
 
@@ -125,8 +119,8 @@ def test_everything_arrives_once_through_a_server_that_is_killed_midway(
     assert sink.close(seconds=PATIENCE_SECONDS).events == pending(store, "s").events
 
     server.start()
-    left = drain(store, "s", seconds=PATIENCE_SECONDS)
-    assert (left.events, left.error) == (0, None)
+    assert drain(store, "s", seconds=PATIENCE_SECONDS) == []
+    assert pending(store, "s").error is None
     client = MlflowClient(server.uri)
     experiment = client.get_experiment_by_name("s")
     runs = client.search_runs([experiment.experiment_id])
@@ -144,7 +138,7 @@ def test_a_server_that_is_down_leaves_everything_pending_and_says_so(
     store: Path, server: Server
 ) -> None:
     tell(store, started(0), started(1))
-    left = drain(store, "s", seconds=PATIENCE_SECONDS)
+    (left,) = drain(store, "s", seconds=PATIENCE_SECONDS)
     assert left.events == 2 and left.destination == server.uri
     assert left.error is not None and "Connection refused" in left.error
 
@@ -156,14 +150,14 @@ def test_a_server_that_accepts_and_never_answers_costs_no_more_than_the_deadline
         port = silent.getsockname()[1]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         tell(store, started(0))
-        assert drain(store, "s", seconds=1.0).events == 1
+        assert [left.events for left in drain(store, "s", seconds=1.0)] == [1]
 
 
 def test_what_was_missed_is_sent_to_the_default_database_next_time(store: Path) -> None:
     tell(store, started(0))
     assert pending(store, "s").events == 1
-    assert drain(store, "s", seconds=PATIENCE_SECONDS).events == 0
-    client = MlflowClient(destination(store))
+    assert drain(store, "s", seconds=PATIENCE_SECONDS) == []
+    client = MlflowClient(target("mlflow", store, "s").address)
     experiment = client.get_experiment_by_name("s")
     assert len(client.search_runs([experiment.experiment_id])) == 1
     assert experiment.artifact_location.startswith((store / "mlflow-artifacts").as_uri())
@@ -194,7 +188,7 @@ def has_ended(pid: int) -> bool:
 
 def test_a_second_sink_of_a_study_ends_when_it_is_closed(store: Path) -> None:
     tell(store, started(0))
-    with locked(tracking_folder(store, "s") / "sink.lock") as first:
+    with locked(lock_path(tracking_folder(store, "s"), "mlflow")) as first:
         second = start_sink(store, "s")
         left = second.close(seconds=PATIENCE_SECONDS)
     assert first and left.events == 1 and second.process.returncode == 1
@@ -209,13 +203,13 @@ def test_a_sink_with_nothing_to_send_is_not_waited_for(store: Path) -> None:
 @pytest.mark.parametrize("torn", ["", '"half'])
 def test_a_reason_that_is_just_being_written_is_no_reason_yet(store: Path, torn: str) -> None:
     tell(store, started(0))
-    cursor = Cursor(tracking_folder(store, "s"), destination(store))
+    cursor = target("mlflow", store, "s").cursor(store, "s")
     error_path(cursor).write_text(torn, encoding="utf-8")
     assert (pending(store, "s").events, pending(store, "s").error) == (1, None)
 
 
 def test_nothing_pending_starts_no_process(store: Path) -> None:
-    assert drain(store, "s").events == 0
+    assert drain(store, "s") == []
     assert not (store / "studies").exists()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from mlflow import MlflowClient
 
 from ablate.tracking.events import Event, RunFailed, RunFinished
+from ablate.tracking.mlflow_runs import PARENT
 from ablate.tracking.outbox import Outbox, tracking_folder
-from ablate.tracking.process import destination
-from ablate.tracking.runs import PARENT
 from ablate.tracking.sink import REFUSED, Sink
+from ablate.tracking.targets import target
 
 from .small_study import CELL, RUNS, committed, started
 
@@ -26,12 +26,12 @@ def send(store: Path, *events: Event) -> str | None:
     for event in events:
         outbox.append(event)
     outbox.close()
-    return Sink(store, "s", destination(store)).drain(deadline=time.monotonic() + 600)
+    return Sink(store, "s", target("mlflow", store, "s")).drain(deadline=time.monotonic() + 600)
 
 
 def runs_of(store: Path) -> dict[str, Any]:
     """Every MLflow run of the study, by the stage or the seed it stands for."""
-    client = MlflowClient(destination(store))
+    client = MlflowClient(target("mlflow", store, "s").address)
     experiment = client.get_experiment_by_name("s")
     found = client.search_runs([experiment.experiment_id])
     tags = [run.data.tags for run in found]
@@ -42,13 +42,15 @@ def runs_of(store: Path) -> dict[str, Any]:
 
 def replay(store: Path) -> str | None:
     """Forget how far the outbox was read, as a crash before the cursor's write does."""
-    sink = Sink(store, "s", destination(store))
+    sink = Sink(store, "s", target("mlflow", store, "s"))
     sink.cursor.save(0)
     return sink.drain(deadline=time.monotonic() + 600)
 
 
 def history(store: Path, run: Any, name: str) -> list[tuple[int, float]]:
-    rows = MlflowClient(destination(store)).get_metric_history(run.info.run_id, name)
+    rows = MlflowClient(target("mlflow", store, "s").address).get_metric_history(
+        run.info.run_id, name
+    )
     return sorted((row.step, row.value) for row in rows)
 
 
@@ -98,7 +100,7 @@ def test_tags_lead_back_to_the_store_and_weights_stay_there(store: Path, artifac
     expected = {"fingerprint": "eeee", "attempt": "2", "artifact": folder, "input.model": "0123"}
     assert {name: run.data.tags[f"ablate.{name}"] for name in expected} == expected
     assert run.info.end_time - run.info.start_time == 2500
-    listed = MlflowClient(destination(store)).list_artifacts(run.info.run_id)
+    listed = MlflowClient(target("mlflow", store, "s").address).list_artifacts(run.info.run_id)
     assert sorted(entry.path for entry in listed) == [
         "manifest.json",
         "scores.json",
@@ -151,7 +153,7 @@ def test_a_crash_before_a_job_was_complete_repeats_it_without_doubles(
 ) -> None:
     folder = artifact("policy", "bbb0", metrics=[{"step": 1, "loss": 2.0}], scores=SCORES)
     send(store, started(0), committed("policy", "bbb0", folder, 0))
-    client = MlflowClient(destination(store))
+    client = MlflowClient(target("mlflow", store, "s").address)
     run = runs_of(store)["policy"]
     client.delete_tag(run.info.run_id, "ablate.complete")
     replay(store)
@@ -162,7 +164,7 @@ def test_a_crash_before_a_job_was_complete_repeats_it_without_doubles(
 
 def test_a_double_left_by_a_lost_answer_is_removed(store: Path) -> None:
     send(store, started(0))
-    client = MlflowClient(destination(store))
+    client = MlflowClient(target("mlflow", store, "s").address)
     run = runs_of(store)["seed 0"]
     client.create_run(run.info.experiment_id, run.info.start_time + 1, run.data.tags)
     replay(store)
@@ -216,16 +218,16 @@ def test_an_artifact_that_is_gone_is_marked(store: Path) -> None:
 
 
 def test_a_deleted_experiment_is_explained_and_everything_stays_pending(store: Path) -> None:
-    client = MlflowClient(destination(store))
+    client = MlflowClient(target("mlflow", store, "s").address)
     client.delete_experiment(client.create_experiment("s"))
     why = send(store, started(0))
     assert why is not None and "experiment 's' is deleted" in why and "Restore it" in why
-    assert Sink(store, "s", destination(store)).cursor.pending() == 1
+    assert Sink(store, "s", target("mlflow", store, "s")).cursor.pending() == 1
 
 
 def test_a_drain_stops_at_its_deadline_and_keeps_the_rest(store: Path) -> None:
     outbox = Outbox(store, "s")
     outbox.append(started(0))
-    sink = Sink(store, "s", destination(store))
+    sink = Sink(store, "s", target("mlflow", store, "s"))
     assert sink.drain(deadline=time.monotonic() - 1) == "out of time"
     assert sink.cursor.pending() == 1

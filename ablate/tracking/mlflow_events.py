@@ -7,13 +7,20 @@ share is a run of its own. Either way each using run carries a tag
 
 from __future__ import annotations
 
+import fcntl
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from ablate.tracking.destination import Refused
 from ablate.tracking.events import JobCommitted, Recorded, RunFailed, RunFinished, RunStarted
 from ablate.tracking.flatten import VALUE_LENGTH, final_scores, flatten, step_metrics
-from ablate.tracking.runs import PARENT, Runs
+from ablate.tracking.mlflow_runs import PARENT, Runs
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +29,43 @@ COMPLETE = "ablate.complete"
 FAILURE = "ablate.failure"
 FILES = ("scores.json", "summary.json", "reward.json")
 """What is copied out of an artifact, where it exists; weights and samples stay in the store."""
+_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
+_PERMANENT = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE"}
+"""Answers that the same request will always get."""
 
 
-def deliver(recorded: Recorded, runs: Runs, store: Path) -> None:
-    """Bring MLflow up to date with one event; doing it twice changes nothing."""
+class MlflowDestination:
+    """One study's experiment on one MLflow server or in one database."""
+
+    def __init__(self, store: Path, study: str, uri: str) -> None:
+        """Connect; the experiment is made where it is missing."""
+        self._store = store
+        is_database = uri.startswith(_DATABASES)
+        artifacts = store / "mlflow-artifacts" if is_database else None
+        # Two processes that create one SQLite file at once break it (MLflow 3.17).
+        with _locked(store / "mlflow.lock"):
+            self._runs = Runs(MlflowClient(uri), study, artifacts)
+
+    def remember(self, recorded: Recorded) -> None:
+        """Learn nothing: MLflow is asked for what it has."""
+
+    def deliver(self, recorded: Recorded) -> None:
+        """Send one event."""
+        try:
+            _deliver(recorded, self._runs, self._store)
+        except MlflowException as error:
+            if error.error_code in _PERMANENT:
+                raise Refused(str(error)) from error
+            raise
+
+    def flush(self) -> None:
+        """Do nothing: every event is sent at once."""
+
+    def close(self) -> None:
+        """Do nothing: connections end with the process."""
+
+
+def _deliver(recorded: Recorded, runs: Runs, store: Path) -> None:
     event, at = recorded.event, recorded.time_ms
     match event:
         case RunStarted():
@@ -111,3 +151,10 @@ def _end(run: str, runs: Runs, status: str, *, at: int) -> None:
 
 def _run_tag(run: str) -> str:
     return f"run {run}"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
