@@ -9,7 +9,15 @@ from collections.abc import Sequence
 def job_environment(
     *, threads: int = 1, network: bool = False, python_path: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return this process's environment with what makes jobs repeatable and safe to fork.
+    """Return this process's environment with `job_variables`, and ``python_path`` in front."""
+    environment = {**os.environ, **job_variables(threads=threads, network=network)}
+    paths = [*python_path, environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return environment
+
+
+def job_variables(*, threads: int = 1, network: bool = False) -> dict[str, str]:
+    """Return what makes jobs repeatable and safe to fork, wherever they run.
 
     ``network`` lets the model hub be asked; otherwise only its cache on disk is.
     """
@@ -31,10 +39,7 @@ def job_environment(
     }
     if not network:
         fixed["HF_HUB_OFFLINE"] = "1"
-    environment = {**os.environ, **fixed}
-    paths = [*python_path, environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return environment
+    return fixed
 
 
 def device_environment(devices: Sequence[str]) -> dict[str, str]:
