@@ -50,7 +50,8 @@ def run_study(
     """
     options = options or RunOptions()
     book = Book(plan_jobs)
-    with held_study(store, study_name, book=book, text=options.study_text):
+    held = held_study(store, study_name, book=book, text=options.study_text)
+    with held, options.while_held():
         engine = options.engine or local_engine(store.study(study_name), book=book, options=options)
         brake = Brake()
         if options.handle_signals:
@@ -103,6 +104,7 @@ class Controller:
         self._spent_seconds = 0.0
         self._stop_deadline = 0.0
         self._grown = True
+        self._told = ""
 
     def run(self) -> Outcome:
         """Run until nothing runs and nothing more can start."""
@@ -112,6 +114,7 @@ class Controller:
             for command in self._options.wishes.take():
                 self._helm.obey(command, self._running)
             self._check_limits()
+            self._tell_state()
             self._grow()
             self._admit()
             if not self._running and (self._brake.level or not self._book.waiting()):
@@ -144,6 +147,13 @@ class Controller:
         paused = self._helm.is_paused and self._brake.level is Halt.NONE
         return "paused" if paused else STATE_NAMES[self._brake.level]
 
+    def _tell_state(self) -> None:
+        """Tell the listener at once when the study pauses, goes on, drains or stops."""
+        state = "killing" if self._brake.level is Halt.KILL else self._state()
+        if state != self._told:
+            self._told = state
+            self.listener.study_state(state, self._brake.reason)
+
     def _grow(self) -> None:
         """Take the jobs that results have made necessary, until no further ones are."""
         while self._grown and self._options.grow is not None:
@@ -159,7 +169,7 @@ class Controller:
     def _found(self, job: Job, manifest: Manifest) -> None:
         self._book.finish(job, JobState.CACHED)
         self._grown = True
-        self._status.took(job.stage, manifest.wall_seconds)
+        self._status.took(job, manifest.wall_seconds)
         self.listener.job_cached(job, manifest)
 
     def _check_limits(self) -> None:
@@ -184,8 +194,8 @@ class Controller:
 
     def _pull(self, level: Halt, reason: str) -> None:
         if self._brake.pull(level, reason):
-            logger.warning("%s: %s", STATE_NAMES[level], reason)
-            self.listener.note(f"{STATE_NAMES[level]}: {reason}")
+            logger.info("%s: %s", STATE_NAMES[level], reason)
+            self._tell_state()
 
     def _stop_running(self) -> None:
         now = time.monotonic()
@@ -303,7 +313,7 @@ class Controller:
     def _committed(self, job: Job, manifest: Manifest) -> None:
         self._book.finish(job, JobState.DONE)
         self._grown = True
-        self._status.took(job.stage, manifest.wall_seconds)
+        self._status.took(job, manifest.wall_seconds)
         name = f"{job.stage}-{job.fingerprint}"
         logger.info("job %s: committed (%.1f s)", name, manifest.wall_seconds)
         self.listener.job_committed(job, manifest)

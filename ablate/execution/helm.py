@@ -10,7 +10,7 @@ from typing import Any
 from ablate.execution.book import Book, JobState
 from ablate.execution.engines.protocol import Engine
 from ablate.execution.failures import Failure, FailureClass
-from ablate.execution.halting import Brake, Halt
+from ablate.execution.halting import STATE_NAMES, Brake, Halt
 from ablate.execution.options import RunOptions
 from ablate.execution.steering import Command, Verb
 from ablate.execution.watching import Running
@@ -45,8 +45,8 @@ class Helm:
         """Running jobs that are to stop after a checkpoint and stay stopped."""
         self._carry_out: Mapping[Verb, Callable[[Command, Mapping[str, Running]], Any]] = {
             Verb.STATUS: lambda command, running: None,
-            Verb.PAUSE: lambda command, running: self._pause(True),
-            Verb.RESUME: lambda command, running: self._pause(False),
+            Verb.PAUSE: lambda command, running: self._pause(command),
+            Verb.RESUME: lambda command, running: self._pause(command),
             Verb.STOP: lambda command, running: self._stop(command),
             Verb.CANCEL: self._cancel,
             Verb.RETRY: lambda command, running: self._retry(command),
@@ -61,13 +61,20 @@ class Helm:
 
     def obey(self, command: Command, running: Mapping[str, Running]) -> None:
         """Carry a wish out and answer it."""
+        before = self.state()
         try:
-            changed = self._carry_out[command.verb](command, running)
+            changed = self._carry_out[command.verb](command, running) or []
         except (TypeError, ValueError) as error:
             command.answer(ok=False, message=str(error))
             return
-        logger.info("asked to %s: %s", command.verb, changed)
-        command.answer(ok=True, changed=changed or [], **self.state())
+        except Exception as error:  # A wish that goes wrong must not end a study.
+            logger.exception("asked to %s", command.verb)
+            command.answer(ok=False, message=f"{type(error).__name__}: {error}")
+            return
+        if command.verb is not Verb.STATUS and not command.only_say:
+            logger.info("asked to %s: %d jobs", command.verb, len(changed))
+        state = STATE_NAMES[self._brake.level]
+        command.answer(ok=True, changed=changed, before=before, state=state, **self.state())
 
     def state(self) -> dict[str, Any]:
         """Return what a user has set, for the status file and answers."""
@@ -79,11 +86,14 @@ class Helm:
             "priorities": {name: level for name, level in self._book.levels.items() if level},
         }
 
-    def _pause(self, paused: bool) -> None:
-        self.is_paused = paused
+    def _pause(self, command: Command) -> None:
+        if not command.only_say:
+            self.is_paused = command.verb is Verb.PAUSE
 
     def _stop(self, command: Command) -> None:
         gently = bool(command.arguments.get("drain"))
+        if command.only_say:
+            return
         self._brake.pull(Halt.DRAIN if gently else Halt.STOP, "asked to stop")
 
     def _cancel(self, command: Command, running: Mapping[str, Running]) -> list[str]:
@@ -92,14 +102,18 @@ class Helm:
         changed = []
         handles = {item.job.fingerprint: handle for handle, item in running.items()}
         for name in self._known(command):
-            if name in handles:
+            runs = name in handles and name not in self.cancelled
+            if not runs and self._book.states[name] is not JobState.WAITING:
+                continue
+            changed.append(name)
+            if command.only_say:
+                continue
+            if runs:
                 self.cancelled.add(name)
                 running[handles[name]].is_stopping = True
                 self._engine.cancel(handles[name], gently=True)
-                changed.append(name)
-            elif self._book.states[name] is JobState.WAITING:
+            else:
                 self._give_up(self._book.jobs[name], failure)
-                changed.append(name)
         return changed
 
     def _retry(self, command: Command) -> list[str]:
@@ -112,13 +126,19 @@ class Helm:
             if name in self._book.failures
             and (kind is None or self._book.failures[name].kind == kind)
         ]
+        if command.only_say:
+            return chosen
         return [job.fingerprint for name in chosen for job in self._book.revive(name)]
 
     def _prioritize(self, command: Command) -> list[str]:
         level = command.arguments.get("level", 1)
         if not isinstance(level, int):
             raise ValueError(f"level: {level!r} is no whole number. Give one, such as 1 or -1.")
-        return self._book.prioritize(self._known(command), level)
+        named = self._known(command)
+        changed = [name for name in named if self._book.levels.get(name, 0) != level]
+        if not command.only_say:
+            self._book.prioritize(named, level)
+        return changed
 
     def _set(self, command: Command) -> list[str]:
         """Change slots, deadline or budget; nothing changes where one of them is wrong."""
@@ -131,6 +151,8 @@ class Helm:
         slots = given.get("slots")
         if "slots" in given and (not isinstance(slots, int) or slots < 1):
             raise ValueError(f"slots: {slots!r} is no number of jobs. Give 1 or more.")
+        if command.only_say:
+            return sorted(given)
         if isinstance(slots, int):
             self.slots = slots
             self._engine.resize(slots)

@@ -43,6 +43,9 @@ class Listener:
     def job_shared(self, job: Job, holder: Mapping[str, Any]) -> None:
         """Another study runs the job; its artifact is waited for."""
 
+    def study_state(self, state: str, reason: str) -> None:
+        """The study is ``running``, ``paused``, ``draining``, ``stopping`` or ``killing`` now."""
+
     def note(self, message: str) -> None:
         """Something a user wants to know that belongs to no single job."""
 
@@ -83,6 +86,10 @@ class Guarded(Listener):
     def job_shared(self, job: Job, holder: Mapping[str, Any]) -> None:
         """Pass on."""
         self._tell(lambda listener: listener.job_shared(job, holder))
+
+    def study_state(self, state: str, reason: str) -> None:
+        """Pass on."""
+        self._tell(lambda listener: listener.study_state(state, reason))
 
     def note(self, message: str) -> None:
         """Pass on."""

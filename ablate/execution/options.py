@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from ablate.execution.book import JobState
@@ -51,6 +52,8 @@ class RunOptions:
     """What a job asks of the hardware."""
     wishes: Wishes = field(default_factory=Wishes)
     """What a user asks while the study runs."""
+    while_held: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Entered once nobody else can run the study, before its first job; left at its end."""
     grow: Callable[[Mapping[str, JobState]], Iterable[Job]] | None = None
     """Asked after every job that ended: jobs that results have made necessary, known ones among
     them. It must be a function of the artifacts alone, so that a later run asks the same."""
