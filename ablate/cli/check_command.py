@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from ablate.cli.growing import whole
 from ablate.cli.opening import open_study
 from ablate.cli.output import print_json
 
 
 def run(args: argparse.Namespace) -> int:
     """Load and plan the file; print what it holds. Problems are raised as StudyError."""
-    plan = open_study(args.study, args.sets).plan
+    plan = whole(open_study(args.study, args.sets)).plan
     runs, jobs = len(plan.runs), len(plan.jobs)
     if args.json:
         document = {"study": plan.study, "cells": len(plan.cells), "runs": runs, "jobs": jobs}

@@ -80,7 +80,8 @@ def what_fits(
     if place.until is None and place.budget_seconds is None:
         return None
     plan = opened.plan
-    runs = paired_order(plan.runs, baseline_cells(opened.loaded.study, plan.cells))
+    baselines = baseline_cells(opened.loaded.study, plan.cells)
+    runs = [*plan.trials, *paired_order(plan.runs, baselines)]
     seconds = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
     slots = place.slots(plan.jobs)
     left = None if place.until is None else max(0.0, place.until - time.time())

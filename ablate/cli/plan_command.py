@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from ablate.cli.fits import what_fits
+from ablate.cli.growing import tuning_lines, whole
 from ablate.cli.needs import evaluation_lines
 from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
 from ablate.cli.output import bold, duration, print_json, size, table
@@ -22,10 +23,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan, or the difference to an older study file."""
     opened = open_study(args.study, args.sets)
     if args.diff:
-        difference = diff_plans(open_study(args.diff, []).plan, opened.plan)
+        old = open_study(args.diff, [])
+        difference = diff_plans(whole(old).plan, whole(opened).plan)
         print_json(difference) if args.json else _print_diff(difference, args.diff)
         return 0
     store, place = open_store(args), where(args)
+    opened = whole(opened, store)
     slots, estimator = place.slots(opened.plan.jobs), Estimator(history(store))
     cached = cached_jobs(store, opened.plan)
     summary = summarize(opened.plan, estimator, cached=cached, slots=slots)
@@ -45,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({**vars(summary), **record})
     else:
         _print_summary(opened, summary)
+        for line in tuning_lines(opened, summary):
+            print(line)
         for line in () if fitting is None else fitting.lines():
             print(line)
         for line in () if data is None else data.lines():

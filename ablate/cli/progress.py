@@ -42,6 +42,10 @@ class Progress(Listener):
         self._fractions: dict[str, float] = {}
         self._next = 0.0
 
+    def extend(self, plan: Plan) -> None:
+        """Go on with a plan that has grown."""
+        self._plan = plan
+
     def job_started(self, job: Job, attempt: int) -> None:
         """Show the job among the running ones."""
         self._running[job.fingerprint] = job

@@ -12,6 +12,7 @@ from ablate.cli.output import duration, print_json
 from ablate.cli.trackers import trackers_of_rest
 from ablate.cli.tracking import send_rest
 from ablate.errors import SurroundingsError
+from ablate.plan.build import Plan
 from ablate.plan.estimate import Estimator
 from ablate.plan.summary import summarize
 from ablate.reporting.browser.sidecar import write_samples
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Render the report; send to the trackers what an earlier run could not."""
     opened = open_study(args.study, args.sets)
     store = open_store(args)
-    if not cached_jobs(store, opened.plan):
+    if not cached_jobs(store, as_grown(opened, store).plan):
         raise SurroundingsError(
             f"{store.root}: no finished job of study {opened.plan.study}; a report needs at least "
             f"one. Run it first: ablate run {args.study}"
@@ -46,23 +47,24 @@ def render(
     opened: OpenStudy, store: Store, reports: str, *, style: str = SCREEN, samples: bool = False
 ) -> ReportFiles:
     """Write the report of a study as the store has it now, with ``samples`` every output too."""
+    reasons = reasons_of(store, opened.plan.study)
+    plan = as_grown(opened, store, reasons).plan
     record = study_record(
         opened.loaded,
         opened.plan,
         store,
-        reasons=reasons_of(store, opened.plan.study),
-        plan_summary=_plan_lines(opened, store),
+        reasons=reasons,
+        plan_summary=_plan_lines(plan, store),
     )
     out = Path(reports) / opened.plan.study
     if samples:
         write_samples(record, out)
     files = build_report(record, out, style=style)
-    pin(store, files.html, (job.fingerprint for job in opened.plan.jobs))
+    pin(store, files.html, (job.fingerprint for job in plan.jobs))
     return files
 
 
-def _plan_lines(opened: OpenStudy, store: Store) -> dict[str, object]:
-    plan = opened.plan
+def _plan_lines(plan: Plan, store: Store) -> dict[str, object]:
     summary = summarize(plan, Estimator(history(store)), cached=(), slots=os.cpu_count() or 1)
     shared = summary.one_at_a_time_jobs - len(plan.jobs)
     saved = summary.one_at_a_time_seconds - summary.unique_seconds

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ablate.cli.growing import Growing, as_grown, pieces_of, prospect
+from ablate.cli.growing import Growing, as_grown, pieces_of, whole
 from ablate.cli.needs import check_needs
 from ablate.cli.opening import OpenStudy, history, open_store, open_study
 from ablate.cli.output import duration, print_json
@@ -42,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
     store, place = open_store(args), where(args)
     trackers(args)  # Looked for before anything trains.
     if not args.any_size:
-        refuse_too_large(place, prospect(opened, store).plan.jobs)
+        refuse_too_large(place, whole(opened, store).plan.jobs)
     known = as_grown(opened, store)
-    evaluations = [job for job in prospect(opened, store).plan.jobs if defines_tasks(job)]
+    evaluations = [job for job in whole(opened, store).plan.jobs if defines_tasks(job)]
     check_needs([e for e in evaluations if not store.has(e.stage, e.fingerprint)], args)
     store.create()
     folder = store.study(opened.plan.study)
@@ -95,7 +95,8 @@ def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:
     # Imported here: matplotlib and pandas take seconds that the jobs should not wait for.
     from ablate.cli.report_command import render
 
-    if not any(store.has(job.stage, job.fingerprint) for job in opened.plan.jobs):
+    jobs = as_grown(opened, store).plan.jobs
+    if not any(store.has(job.stage, job.fingerprint) for job in jobs):
         return None
     return str(render(opened, store, reports).html)
 

@@ -31,7 +31,7 @@ class Track(Listener):
         A job that is done already and that a new run uses is sent again, with all its users.
         """
         gained: dict[str, None] = {}
-        for run in plan.runs:
+        for run in plan.every_run:
             if (key := _key(run)) not in self._waits:
                 gained.update(dict.fromkeys(self._announce(run, key)))
         for fingerprint in gained:

@@ -14,7 +14,7 @@ its file was."""
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """Return runs and jobs of ``plan`` in JSON form, with what predicts each job's cost."""
+    """Return trials, runs and jobs of ``plan`` in JSON form, with what predicts each job's cost."""
     return {
         "study": plan.study,
         "cells": [cell.name for cell in plan.cells],
@@ -25,7 +25,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
                 "levels": dict(run.cell.levels),
                 "jobs": {role: job.fingerprint for role, job in run.jobs.items()},
             }
-            for run in plan.runs
+            for run in plan.every_run
         ],
         "jobs": [
             {

@@ -37,6 +37,8 @@ class PlanSummary:
     runs: int
     seeds: int
     stages: tuple[StageRow, ...]
+    trials: int
+    """Runs that only choose values, on every rung and seed; 0 for a study that tunes nothing."""
     one_at_a_time_jobs: int
     """Jobs if every run trained its own stages."""
     one_at_a_time_seconds: float
@@ -60,7 +62,7 @@ def summarize(
     estimates = {job.fingerprint: estimator.job(job) for job in plan.jobs}
     seconds = {key: estimate.seconds for key, estimate in estimates.items()}
     to_run = [job for job in plan.jobs if job.fingerprint not in cached]
-    uses = [job.fingerprint for run in plan.runs for job in run.jobs.values()]
+    uses = [job.fingerprint for run in plan.every_run for job in run.jobs.values()]
     alike = _alike(to_run)
     peaks = heapq.nlargest(
         slots, (memory_bytes(job) for job, n in alike for _ in range(min(n, slots)))
@@ -70,6 +72,7 @@ def summarize(
         cells=len(plan.cells),
         runs=len(plan.runs),
         seeds=len({run.seed for run in plan.runs}),
+        trials=len(plan.trials),
         stages=_stage_rows(plan, estimates, cached),
         one_at_a_time_jobs=len(uses),
         one_at_a_time_seconds=sum(seconds[key] for key in uses),

@@ -66,11 +66,11 @@ class Tuning:
         tuned = [cell for cell in base.cells if is_tuned(study, cell)]
         self.arms: tuple[Arm, ...] = tuple(map(self._arm, tuned))
 
-    def plan(self, read: ReadJob, more: Mapping[str, int] | None = None) -> Plan:
-        """Return the study's plan as far as the known scores allow; ``more`` as `build_plan`."""
+    def plan(self, read: ReadJob) -> Plan:
+        """Return the study's plan as far as the known scores allow."""
         for arm in self.arms:
             arm.search.advance(partial(self._read, arm, read))
-        return self._whole(self._winners(), tuple(self._asked()), more)
+        return self._whole(self._winners(), tuple(self._asked()))
 
     def prospect(self) -> Plan:
         """Return a plan of the size that the whole will have.
@@ -83,7 +83,7 @@ class Tuning:
             arm.cell.name: self._with_values(arm, self._chosen(arm) or middle(arm.space))
             for arm in self.arms
         }
-        return self._whole(cells, (*self._asked(), *coming), None)
+        return self._whole(cells, (*self._asked(), *coming))
 
     def pending(self) -> dict[str, str]:
         """Return why tuned cells have no runs yet, or never will, by name."""
@@ -123,13 +123,11 @@ class Tuning:
         overrides = merged(dict(arm.cell.overrides), values)
         return replace(arm.cell, overrides=overrides, recipe=self._resolver.recipe(overrides))
 
-    def _whole(
-        self, chosen: dict[str, Cell], trials: Sequence[Run], more: Mapping[str, int] | None
-    ) -> Plan:
+    def _whole(self, chosen: Mapping[str, Cell], trials: Sequence[Run]) -> Plan:
         tuned = {arm.cell.name for arm in self.arms}
         cells = tuple(chosen.get(cell.name, cell) for cell in self._base.cells)
         known = [cell for cell in cells if cell.name not in tuned or cell.name in chosen]
-        runs = tuple(runs_of(self._builder, known, self._seeds, more=more))
+        runs = tuple(runs_of(self._builder, known, self._seeds))
         jobs = dict.fromkeys([*_jobs_of(trials), *ordered_jobs(runs)])
         return Plan(self._base.study, cells, runs, tuple(jobs), trials=tuple(trials))
 

@@ -1,0 +1,101 @@
+"""Plans that grow: what results ask for next, and who has to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from ablate.cli.opening import OpenStudy
+from ablate.execution.book import JobState
+from ablate.execution.tuning import TuningGrowth
+from ablate.plan.build import Plan, is_tuned
+from ablate.plan.job import Job
+from ablate.plan.summary import PlanSummary
+from ablate.plan.trials import rung_count
+from ablate.plan.tuning import Tuning
+from ablate.reporting.tuned import tuned_plan
+from ablate.store.layout import Store
+
+
+class Growth(Protocol):
+    """Something that adds to a plan by results: a function of the plan and of the artifacts."""
+
+    def grow(self, plan: Plan, states: Mapping[str, JobState]) -> Plan:
+        """Return the plan with what is needed now, of which nothing is taken away."""
+        ...
+
+
+class Growing:
+    """What `RunOptions.grow` calls: every piece adds to what the piece before it returned."""
+
+    def __init__(self, plan: Plan, pieces: Sequence[Growth], grew: Callable[[Plan], None]) -> None:
+        """Start from the study's own plan; ``grew`` is told each time that there is more of it."""
+        self._first, self._pieces, self._grew = plan, tuple(pieces), grew
+        self.plan = plan
+        """As it is now."""
+
+    def __call__(self, states: Mapping[str, JobState]) -> Iterable[Job]:
+        """Return every job that is needed now, known ones among them."""
+        plan = self._first
+        for piece in self._pieces:
+            plan = piece.grow(plan, states)
+        if _size(plan) != _size(self.plan):
+            self.plan = plan
+            self._grew(plan)
+        return plan.jobs
+
+
+def pieces_of(opened: OpenStudy, store: Store) -> list[Growth]:
+    """Return what makes a study's plan grow; nothing for most studies."""
+    loaded, found = opened.loaded, list[Growth]()
+    if loaded.study.tune is not None:
+        found.append(TuningGrowth(loaded, opened.plan, store))
+    return found
+
+
+def as_grown(
+    opened: OpenStudy, store: Store, reasons: Mapping[str, str] | None = None
+) -> OpenStudy:
+    """Return a study with its plan as far as the store's artifacts allow it to grow.
+
+    ``reasons`` says by fingerprint why jobs failed; without it they are waited for.
+    """
+    loaded, plan = opened.loaded, opened.plan
+    if loaded.study.tune is not None:
+        plan, _ = tuned_plan(loaded, plan, store, reasons=reasons or {})
+    return replace(opened, plan=plan)
+
+
+def whole(opened: OpenStudy, store: Store | None = None) -> OpenStudy:
+    """Return a study with a plan of the size that the whole will have, for what it will cost.
+
+    Jobs that are not known yet are stood for, see `ablate.plan.tuning.Tuning.prospect`; without a
+    store all of them are.
+    """
+    if opened.loaded.study.tune is None:
+        return opened
+    tuning = Tuning(opened.loaded, opened.plan)
+    if store is not None:
+        _, tuning = tuned_plan(opened.loaded, opened.plan, store, reasons={})
+    return replace(opened, plan=tuning.prospect())
+
+
+def tuning_lines(opened: OpenStudy, summary: PlanSummary) -> Iterator[str]:
+    """Yield what a study's tuning will run, and what of the plan is a guess for it."""
+    tune = opened.loaded.study.tune
+    if tune is None:
+        return
+    arms = sum(is_tuned(opened.loaded.study, cell) for cell in opened.plan.cells)
+    seeds = f", {tune.seeds} seeds each" if tune.seeds > 1 else ""
+    rungs = rung_count(tune)
+    stairs = f" on {rungs} rungs" if rungs > 1 else ""
+    yield (
+        f"tuning: {arms} arms × {tune.trials} trials{stairs}{seeds} = {summary.trials} runs on the "
+        f"validation split, {tune.parallel} trials of an arm at a time; counted above"
+    )
+    yield "  what is searched costs what values in the middle of its range do, as long as unknown"
+
+
+def _size(plan: Plan) -> tuple[int, int, int]:
+    return len(plan.jobs), len(plan.runs), len(plan.trials)
