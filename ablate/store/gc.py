@@ -122,6 +122,11 @@ def collect(store: Store, options: GcOptions) -> Findings:
     Raises SurroundingsError where a stored plan cannot be read, a study is not known, or one to
     remove still runs.
     """
+    with store.guard():
+        return _collect(store, options)
+
+
+def _collect(store: Store, options: GcOptions) -> Findings:
     _check(store, options)
     look = _Look(store, options)
     items = [*_removed(look), *_artifacts(look), *_records(look), *_attempts(look)]
@@ -136,7 +141,7 @@ def sweep(store: Store, options: GcOptions) -> tuple[Findings, list[TrashEntry]]
     """
     batch = f"gc-{time.time_ns()}"
     with store.guard():
-        found = collect(store, options)
+        found = _collect(store, options)
         went = [entry for item in found.items if (entry := _set_aside(store, item, batch))]
     return found, went
 

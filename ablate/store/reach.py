@@ -11,6 +11,7 @@ from typing import Any
 from ablate.errors import SurroundingsError
 from ablate.store.files import read_json, write_json
 from ablate.store.layout import Store
+from ablate.store.locks import Lock
 from ablate.store.privacy import NAME, make_private
 from ablate.store.processes import is_alive, process_id
 
@@ -83,13 +84,17 @@ def _jobs(rows: Iterable[Any]) -> Iterator[StoredJob]:
 
 
 def is_running(folder: Path) -> bool:
-    """Tell whether a controller may run the study now; one on another machine is believed to."""
-    lease = folder / "lease"
-    if not lease.exists():
-        return False
-    process = process_id(read_json(lease))
-    # A record that cannot be read is being written, by a controller that starts just now.
-    return process is None or is_alive(process) is not False
+    """Tell whether a controller may run the study now; asked while the store is held.
+
+    One on another machine, whose lock may not be seen here, is believed until it says that it has
+    ended.
+    """
+    lease = Lock(folder / "lease")
+    if lease.is_held():
+        return True
+    process, status = process_id(lease.holder()), read_json(folder / "status.json")
+    ended = isinstance(status, dict) and status.get("state") == "ended"
+    return process is not None and is_alive(process) is None and not ended
 
 
 def merge_grown(folder: Path, record: dict[str, Any], *, base: Iterable[str]) -> dict[str, Any]:
