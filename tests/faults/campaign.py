@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import oracle
-from cluster import Local, Target
+from cluster import Local, Ray, Slurm, Target
 from processes import kill, marked, wait_gone
 
 ORPHAN_SECONDS = 10.0
@@ -114,13 +114,18 @@ class Campaign:
                 kind, seconds, choice = self.draw(done)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(seconds)
-                if process.poll() is None and self.strike(process.pid, store, kind, choice, done):
+                # What was killed before is down for as long as the campaign waited.
+                self.target.heal()
+                if process.poll() is None and self.target.strike(kind, process.pid, choice):
+                    self.note("kill", number=done, kind=kind, store=store.name, at=time.time())
                     ended_alone = False
                     done += 1
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(self.mean_seconds)
+            self.target.heal()
             code = process.wait()
             self.look(store, before, orphans=self.target.name == "local")
             before = oracle.committed(store)
-            self.target.heal()
             # A job whose workers are killed too often is given up until the command runs again.
             if code == 0 or (ended_alone and code not in (4, 3, 130, -9)):
                 break
@@ -141,18 +146,6 @@ class Campaign:
             problems=self.problems,
         )
         return done
-
-    def strike(self, controller: int, store: Path, kind: str, choice: float, number: int) -> bool:
-        """Kill one process of a kind; False where none lives."""
-        victims = self.target.victims(kind, controller, store)
-        if not victims:
-            return False
-        victim = victims[int(choice * len(victims))]
-        if not kill(victim):
-            return False
-        self.note("kill", number=number, kind=kind, store=store.name, at=time.time())
-        self.target.heal()
-        return True
 
     def look(self, store: Path, before: set[str], *, orphans: bool) -> None:
         """Note commits that were lost, and processes that were left behind."""
@@ -194,7 +187,7 @@ class Campaign:
 
 def targets() -> dict[str, type[Target]]:
     """Return the engines that a campaign knows."""
-    return {"local": Local}
+    return {"local": Local, "slurm": Slurm, "ray": Ray}
 
 
 def main() -> int:
