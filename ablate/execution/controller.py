@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from ablate.errors import SurroundingsError
 from ablate.execution.book import Book, JobState
 from ablate.execution.choosing import Choice
 from ablate.execution.engines.protocol import Engine, Observation, Resources, State
 from ablate.execution.failures import Failure, FailureClass
+from ablate.execution.fuse import blown
 from ablate.execution.halting import STATE_NAMES, Brake, Halt
 from ablate.execution.helm import Helm
-from ablate.execution.launching import Found, Launchpad, Shared
+from ablate.execution.launching import Found, Later, Launchpad, Shared
+from ablate.execution.ledger import Ledger
 from ablate.execution.linux import out_of_memory_kills
 from ablate.execution.listener import Guarded, Listener
 from ablate.execution.options import Ahead, Outcome, RunOptions
-from ablate.execution.retry import blown, is_retried
+from ablate.execution.spared import Spared
 from ablate.execution.statusfile import StatusFile
 from ablate.execution.studies import held_study, local_engine
+from ablate.execution.warden import Patience, Warden
 from ablate.execution.watching import Running, is_dead, verdict
 from ablate.plan.job import Job
 from ablate.store.commit import CommitRefused, commit
+from ablate.store.disk import DiskGuard
 from ablate.store.layout import Store
 from ablate.store.manifest import Manifest
 
@@ -51,7 +56,7 @@ def run_study(
     options = options or RunOptions()
     book = Book(plan_jobs)
     held = held_study(store, study_name, book=book, text=options.study_text)
-    with held, options.while_held():
+    with held as plan, options.while_held():
         engine = options.engine or local_engine(store.study(study_name), book=book, options=options)
         brake = Brake()
         if options.handle_signals:
@@ -60,6 +65,7 @@ def run_study(
             store, study_name, book=book, options=options, engine=engine, brake=brake
         )
         controller.listener = Guarded(*([listener] if listener is not None else []))
+        controller.grew = plan.write
         try:
             return controller.run()
         finally:
@@ -85,6 +91,7 @@ class Controller:
     ) -> None:
         """Prepare; `run` does the work."""
         self.listener: Listener = Listener()
+        self.grew: Callable[[], None] = lambda: None
         self._store, self._book = store, book
         self._options, self._engine = options, engine
         self._launchpad = Launchpad(store, study, options=options, engine=engine)
@@ -99,8 +106,17 @@ class Controller:
             give_up=lambda job, failure: self._give_up(job, failure, attempt=0),
         )
         self._choice = Choice(options.wanted)
+        self._spared = Spared(store, book)
+        self._disk = DiskGuard(store.root)
         self._look_again: dict[str, float] = {}
-        self._losses: dict[str, int] = {}
+        self._ledger = Ledger(retries=options.retries, budget=options.budget_retries)
+        patience = Patience(
+            stale=options.stale_seconds,
+            hung=options.hung_seconds,
+            idle=options.idle_seconds,
+            stop=options.stop_seconds,
+        )
+        self._warden = Warden(engine, patience, note=lambda text: self.listener.note(text))
         self._spent_seconds = 0.0
         self._stop_deadline = 0.0
         self._grown = True
@@ -158,13 +174,17 @@ class Controller:
         """Take the jobs that results have made necessary, until no further ones are."""
         while self._grown and self._options.grow is not None:
             self._grown = False
-            self._find_cached(self._book.add(self._options.grow(dict(self._book.states))))
+            if new := self._book.add(self._options.grow(dict(self._book.states))):
+                self.grew()
+                self._find_cached(new)
 
     def _find_cached(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             manifest = self._store.intact(job.stage, job.fingerprint)
             if manifest is not None:
                 self._found(job, manifest)
+        for job, manifest in self._spared.look():
+            self._found(job, manifest)
 
     def _found(self, job: Job, manifest: Manifest) -> None:
         self._book.finish(job, JobState.CACHED)
@@ -179,8 +199,13 @@ class Controller:
         budget = self._helm.budget_seconds
         if budget is not None and self._spent() >= budget:
             self._pull(Halt.DRAIN, "the budget is spent")
+        if reason := self._disk.reason(self._written()):
+            self._pull(Halt.DRAIN, reason)
         if self._brake.level >= Halt.STOP:
             self._stop_running()
+
+    def _written(self) -> list[tuple[Job, Path]]:
+        return [(item.job, item.attempt.folder) for item in self._running.values()]
 
     def _check_fuse(self) -> None:
         stages = {name: job.stage for name, job in self._book.jobs.items()}
@@ -188,8 +213,8 @@ class Controller:
         succeeded = frozenset(
             stages[name] for name, state in self._book.states.items() if state in good
         )
-        failures = [(stages[name], failure) for name, failure in self._book.failures.items()]
-        if reason := blown(failures, succeeded, fuse=self._options.fuse):
+        falls = self._ledger.falls(set(self._book.failures))
+        if reason := blown(falls, succeeded, fuse=self._options.fuse):
             self._pull(Halt.DRAIN, reason)
 
     def _pull(self, level: Halt, reason: str) -> None:
@@ -231,6 +256,9 @@ class Controller:
                 left_out += 1
             elif self._look_again.get(job.fingerprint, 0.0) <= now:
                 if self._engine.capacity(self._launchpad.resources(job)) > 0:
+                    if reason := self._disk.reason(self._written(), job):
+                        self._pull(Halt.DRAIN, reason)
+                        return
                     self._launch(job)
         if ready and left_out == len(ready) and not self._running:
             self._pull(Halt.DRAIN, "nothing that is left would end in time")
@@ -265,7 +293,7 @@ class Controller:
             if job.fingerprint not in self._look_again:
                 self.listener.job_shared(job, result.holder)
             self._look_again[job.fingerprint] = time.monotonic() + SHARED_SECONDS
-        else:
+        elif not isinstance(result, Later):
             self._give_up(job, result, attempt=0)
 
     def _wait(self) -> None:
@@ -281,15 +309,7 @@ class Controller:
             if is_dead(word, running.pulse, stale_seconds=self._options.stale_seconds):
                 self._end(running, word)
             elif word.state is State.RUNNING:
-                self._check_hung(running)
-
-    def _check_hung(self, running: Running) -> None:
-        silent = running.pulse.silent_seconds
-        if silent >= self._options.stale_seconds and not running.is_hung:
-            self.listener.note(f"{running.attempt.name} has not beaten for {silent:.0f} s")
-        running.is_hung = silent >= self._options.stale_seconds
-        if silent >= self._options.hung_seconds or running.lingers(time.monotonic()):
-            self._engine.cancel(running.handle, gently=False)
+                self._warden.watch(running, now)
 
     def _end(self, running: Running, word: Observation) -> None:
         """Commit or judge an attempt whose process is gone."""
@@ -306,7 +326,7 @@ class Controller:
                     return
                 except CommitRefused as refusal:
                     failure = Failure(FailureClass.WORKER_LOST, str(refusal))
-            self._failed(running, failure)
+            self._failed(running, running.blamed or failure)
         finally:
             running.claim.release()
 
@@ -323,19 +343,9 @@ class Controller:
         if name in self._helm.cancelled:
             self._helm.cancelled.discard(name)
             failure = Failure(FailureClass.CANCELLED, "cancelled by the user")
-        running.attempt.write_verdict(failure.as_json())
-        if failure.kind is FailureClass.WORKER_LOST:
-            # A job that gets further each time is unlucky, not the cause, and will end.
-            further = running.attempt.got_further()
-            self._losses[name] = 0 if further else self._losses.get(name, 0) + 1
-        retried = is_retried(
-            failure,
-            running.config,
-            losses=self._losses.get(name, 0),
-            retries=self._options.retries,
-        )
-        stopped_on_wish = running.is_stopping or self._brake.level > Halt.NONE
-        if retried or (stopped_on_wish and failure.kind is FailureClass.WORKER_LOST):
+        seconds = running.seconds(time.monotonic())
+        stopped = running.is_stopping or self._brake.level > Halt.NONE
+        if self._ledger.judge(running, failure, seconds=seconds, stopped=stopped).retried:
             logger.info("job %s-%s: %s", job.stage, running.attempt.name, failure.kind)
             self._book.back(job)
             self.listener.job_failed(job, failure, attempt=running.attempt.number, retried=True)

@@ -11,16 +11,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ablate.errors import AblateError, StageError
+from ablate.errors import AblateError, StageError, StudyError, unknown_choice
 
 
 class FailureClass(StrEnum):
     """What kind of reason ended an attempt."""
 
     OUT_OF_MEMORY = "out_of_memory"
-    """Tried again with half the micro-batch."""
+    """Tried again with half the micro-batch, at last with a place of its own."""
     NON_FINITE_LOSS = "non_finite_loss"
     """The same again would give the same; the record stays."""
+    DIVERGED = "diverged"
+    """Beyond a bound that the study gave; the record stays."""
     BAD_DATA = "bad_data"
     """The input must change."""
     TIMEOUT = "timeout"
@@ -41,6 +43,26 @@ class FailureClass(StrEnum):
     """Everything else."""
 
 
+SHORT_NAMES = {
+    "oom": FailureClass.OUT_OF_MEMORY,
+    "memory": FailureClass.OUT_OF_MEMORY,
+    "nan": FailureClass.NON_FINITE_LOSS,
+    "data": FailureClass.BAD_DATA,
+    "hang": FailureClass.HUNG,
+    "lost": FailureClass.WORKER_LOST,
+    "disk": FailureClass.DISK_FULL,
+}
+"""What people call some classes."""
+
+
+def failure_class(name: str) -> FailureClass:
+    """Return the class that a user's word means; raises StudyError for an unknown one."""
+    found = SHORT_NAMES.get(name, name)
+    if found not in set(FailureClass):
+        raise StudyError(unknown_choice("--class", name, [*FailureClass, *SHORT_NAMES]))
+    return FailureClass(found)
+
+
 @dataclass(frozen=True)
 class Failure:
     """How an attempt ended badly."""
@@ -57,6 +79,13 @@ class Failure:
     def signature(self) -> tuple[str, str]:
         """Return class and message without numbers and fingerprints, equal for equal causes."""
         return self.kind.value, re.sub(r"\b[0-9a-f]{8,}\b|\d+", "#", self.message)
+
+
+_NO_MEMORY = re.compile(
+    r"DefaultCPUAllocator.*allocate memory|CUDA error: out of memory|CUDA out of memory"
+    r"|(CUBLAS|CUDNN|CUSOLVER|CUFFT)_STATUS_ALLOC_FAILED",
+    re.DOTALL,
+)
 
 
 def failure_from(record: Any) -> Failure:
@@ -76,6 +105,9 @@ def classify(error: BaseException, folder: Path) -> Failure:
         full = isinstance(error.__cause__, OSError) and _is_disk_full(error.__cause__, folder)
         kind = FailureClass.DISK_FULL if full else FailureClass.SURROUNDINGS
         return Failure(kind, str(error))
+    if "uncorrectable ECC" in message:
+        # The device is broken, not the job; another one may do.
+        return Failure(FailureClass.WORKER_LOST, message)
     if _is_out_of_memory(error):
         return Failure(FailureClass.OUT_OF_MEMORY, message)
     if _is_disk_full(error, folder):
@@ -84,14 +116,15 @@ def classify(error: BaseException, folder: Path) -> Failure:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # torch is not imported here: its error is known by name. Its CPU allocator raises a plain
-    # RuntimeError.
+    # torch is not imported here: its error is known by name. Its CPU allocator and the libraries
+    # that ask the driver for memory themselves raise plain RuntimeErrors.
     names = {cls.__name__ for cls in type(error).__mro__}
     text = str(error)
     return (
         isinstance(error, MemoryError)
         or "OutOfMemoryError" in names
-        or ("DefaultCPUAllocator" in text and "allocate memory" in text)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(text)))
     )
 
 

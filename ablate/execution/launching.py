@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ablate.execution.engines.protocol import Engine, Resources, Submission
 from ablate.execution.failures import Failure, failure_from
 from ablate.execution.linux import out_of_memory_kills
 from ablate.execution.options import RunOptions
-from ablate.execution.retry import FRESH_AFTER, LASTING, next_config
+from ablate.execution.retry import FRESH_AFTER, LASTING, next_config, next_resources
 from ablate.execution.watching import Pulse, Running
 from ablate.plan.job import Job
 from ablate.spec.config import Config
@@ -42,6 +42,15 @@ class Found:
     recovered: bool
 
 
+@dataclass(frozen=True)
+class Later:
+    """The job asks for more of the hardware than was thought, and that is not free now."""
+
+
+Launched = Running | Found | Shared | Later | Failure
+"""What comes of a job that can start. A Failure is that of an earlier run or another study."""
+
+
 class Launchpad:
     """Starts attempts for one study."""
 
@@ -51,18 +60,17 @@ class Launchpad:
         self._options, self._engine = options, engine
         self._code = code_digest()
         self._shared: set[str] = set()
+        self._tried: set[str] = set()
+        self._needs: dict[str, Resources] = {}
         self._strangers: dict[str, Pulse] = {}
 
-    def launch(self, job: Job) -> Running | Found | Shared | Failure:
-        """Start an attempt, or say why that is not needed or not possible now.
-
-        A Failure is that of another study, which ran the job while this one waited for it.
-        """
+    def launch(self, job: Job) -> Launched:
+        """Start an attempt, or say why that is not needed or not possible now."""
         claim = self._store.claim(job.fingerprint)
         if not claim.acquire(study=self._study):
             self._shared.add(job.fingerprint)
             return Shared(claim.holder())
-        result: Running | Found | Shared | Failure | None = None
+        result: Launched | None = None
         try:
             result = self._launch_claimed(job, claim)
         finally:
@@ -72,9 +80,9 @@ class Launchpad:
 
     def resources(self, job: Job) -> Resources:
         """Return what the job's next attempt asks of the hardware."""
-        return self._options.resources(job)
+        return self._needs.get(job.fingerprint) or self._options.resources(job)
 
-    def _launch_claimed(self, job: Job, claim: Lock) -> Running | Found | Shared | Failure:
+    def _launch_claimed(self, job: Job, claim: Lock) -> Launched:
         manifest = self._store.intact(job.stage, job.fingerprint)
         if manifest is not None:
             return Found(manifest, recovered=False)
@@ -83,7 +91,16 @@ class Launchpad:
             earlier = self._settle(job, last, claim=claim)
             if earlier is not None:
                 return earlier
+            if not self._has_room(job, last):
+                return Later()
         return self._submit(job, last, claim=claim)
+
+    def _has_room(self, job: Job, last: Attempt) -> bool:
+        """Tell whether what the job needs after its last attempt is free, and remember the need."""
+        before, request = self.resources(job), last.request() or {}
+        needs = next_resources(self._options.resources(job), request, failure=_failure_of(last))
+        self._needs[job.fingerprint] = needs
+        return needs == before or self._engine.capacity(needs) > 0
 
     def _last_attempt(self, job: Job) -> Attempt | None:
         """Return the last attempt that was submitted; clear away an intent that was not."""
@@ -92,9 +109,7 @@ class Launchpad:
             self._store.discard(attempts.pop().folder)
         return attempts[-1] if attempts else None
 
-    def _settle(
-        self, job: Job, last: Attempt, *, claim: Lock
-    ) -> Running | Found | Shared | Failure | None:
+    def _settle(self, job: Job, last: Attempt, *, claim: Lock) -> Launched | None:
         """Deal with what a former controller left; None when a new attempt is due."""
         request = last.request() or {}
         if request.get("engine") == self._engine.name and last.exit() is None:
@@ -106,14 +121,23 @@ class Launchpad:
             return Shared(last.heartbeat())
         failure = _failure_of(last)
         if failure is not None:
-            was_shared = job.fingerprint in self._shared
-            return failure if was_shared and failure.kind in LASTING else None
+            return failure if self._stands(job, last, failure) else None
         if last.exit() is not None:
             try:
                 return Found(commit(self._store, last), recovered=True)
             except CommitRefused as refusal:
                 logger.warning("starting over: %s", refusal)
         return None
+
+    def _stands(self, job: Job, last: Attempt, failure: Failure) -> bool:
+        """Tell whether a failure that this run did not see is the last word about the job."""
+        if job.fingerprint in self._shared:
+            return failure.kind in LASTING
+        if job.fingerprint in self._tried or self._options.keep_failed is None:
+            return False
+        self._tried.add(job.fingerprint)
+        final = (last.verdict() or {}).get("final", failure.kind in LASTING)
+        return bool(final) and self._options.keep_failed(job, failure)
 
     def _is_gone(self, attempt: Attempt) -> bool:
         """Make sure that a former controller's worker runs no more.
@@ -146,6 +170,7 @@ class Launchpad:
         attempt.write_request(self._request(job, attempt, config=config))
         if last is not None:
             last.drop_bulk()
+        self._tried.add(job.fingerprint)
         handle = self._engine.submit(self._submission(job, attempt))
         return self._running(job, attempt, config=config, handle=handle, claim=claim)
 
@@ -168,6 +193,7 @@ class Launchpad:
             "study": self._study,
             "engine": self._engine.name,
             "code": self._code,
+            "resources": asdict(self.resources(job)),
         }
 
     def _submission(self, job: Job, attempt: Attempt) -> Submission:
@@ -184,6 +210,7 @@ class Launchpad:
             claim,
             started=time.monotonic(),
             devices=self.resources(job).devices,
+            resources=self.resources(job),
             memory_kills=out_of_memory_kills(),
         )
 

@@ -60,13 +60,15 @@ class RunOptions:
     wanted: Callable[[Ahead], Collection[str] | None] | None = None
     """Asked now and then which jobs to start within a deadline or budget; None takes all."""
     retries: int = 3
-    """Further attempts of a job whose workers are lost before they save a checkpoint."""
+    """Further attempts of a job whose workers are lost or hang before they save a checkpoint."""
     budget_retries: int = 50
-    """Further attempts of all jobs together, whatever their failures."""
-    keep_failed: Callable[[Failure], bool] | None = None
+    """Further attempts of all jobs together that may be in vain: those after a lost worker or a
+    hang without a new checkpoint, and the last after running out of memory."""
+    keep_failed: Callable[[Job, Failure], bool] | None = None
     """Whether a failure of an earlier run stands, so that the job is not tried again."""
     fuse: int = 3
-    """Equal failures of a stage none of whose jobs succeeded, after which the study stops."""
+    """Cells whose jobs of a stage fail early and alike, none of the stage having succeeded, after
+    which the study stops."""
     until: float | None = None
     """Seconds since the epoch after which nothing runs any more."""
     budget_seconds: float | None = None
@@ -76,7 +78,10 @@ class RunOptions:
     stale_seconds: float = 60.0
     """Without a sign of life, after which an engine's uncertain word is believed."""
     hung_seconds: float = 1800.0
-    """Without a sign of life of a process that exists, after which it is killed."""
+    """Without a sign of life, or without a step of a job that has shown some, after which its
+    process is killed; more for a job whose steps take long."""
+    idle_seconds: float = 43200.0
+    """Without progress of a job that shows no steps to go by, after which it is killed."""
     stop_seconds: float = 60.0
     """For a checkpoint, when a study is told to stop."""
     handle_signals: bool = True

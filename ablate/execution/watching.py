@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ablate.execution.beat import EXIT_DISK_FULL, EXIT_FENCED
-from ablate.execution.engines.protocol import Observation, State
+from ablate.execution.engines.protocol import Observation, Resources, State
 from ablate.execution.failures import Failure, FailureClass, failure_from
+from ablate.execution.stalling import LONGEST_GAP_SECONDS, Stall
 from ablate.plan.job import Job
 from ablate.spec.config import Config
 from ablate.store.attempts import Attempt
 from ablate.store.locks import Lock
 
-LONGEST_GAP_SECONDS = 5.0
-"""More than this between two looks is the controller's own absence, not the worker's silence."""
+_TIME_LIMIT = re.compile(r"time.?limit|TIMEOUT", re.IGNORECASE)
+GIVE_LONGER = "Give it longer (`hours` of the place), or let it checkpoint more often"
+"""What helps a job whose time limit ends it before it saves a checkpoint."""
 LINGER_SECONDS = 30.0
 """For an interpreter to shut down after the exit record is written."""
 
@@ -56,10 +60,23 @@ class Running:
     """Monotonic seconds."""
     devices: int = 0
     """Accelerators it asked for."""
+    resources: Resources = Resources()
+    """All that it asked for."""
     memory_kills: int | None = None
     """The kernel's count of out-of-memory kills when the attempt started."""
     pulse: Pulse = field(default_factory=Pulse)
     progress: Mapping[str, Any] = field(default_factory=dict)
+    speed: float | None = None
+    """Tokens per second over the last half minute; None where the job counts none."""
+    device_bytes: float | None = None
+    """Peak of the memory it holds of a device; None where it uses none."""
+    stall: Stall = field(default_factory=Stall)
+    began: float | None = None
+    """Monotonic seconds since which the engine has it running; None while it waits."""
+    blamed: Failure | None = None
+    """Why the controller ends it; the worker's own words do not matter then."""
+    blamed_since: float = 0.0
+    """Monotonic seconds."""
     is_stopping: bool = False
     is_hung: bool = False
     ended: float | None = None
@@ -72,6 +89,10 @@ class Running:
         progress = beat.get("progress") or {}
         changed = progress != self.progress
         self.progress = progress
+        self.speed, self.device_bytes = beat.get("tokens_per_second"), beat.get("device_bytes")
+        signs = beat.get("tokens"), _size(self.attempt.log)
+        done, total = int(progress.get("done", 0)), int(progress.get("total", 0))
+        self.stall.look(done, total, signs, now=now)
         if self.ended is None and self.attempt.exit_file.exists():
             self.ended = now
         return changed
@@ -81,6 +102,10 @@ class Running:
         """How much of the job is done, as it says itself."""
         total = self.progress.get("total")
         return min(1.0, self.progress.get("done", 0) / total) if total else 0.0
+
+    def seconds(self, now: float) -> float:
+        """Return how long it has run."""
+        return 0.0 if self.began is None else now - self.began
 
     def lingers(self, now: float) -> bool:
         """Tell whether the process still exists long after its last act."""
@@ -103,6 +128,8 @@ def verdict(attempt: Attempt, observation: Observation, *, memory_kills: int) ->
     if record is not None and record.get("attempt") == attempt.number:
         return None if record.get("status") == "ok" else failure_from(record.get("failure"))
     code = observation.code
+    if _TIME_LIMIT.search(observation.reason):
+        return Failure(FailureClass.TIMEOUT, f"{observation.reason}. {GIVE_LONGER}")
     if observation.blameless:
         return Failure(FailureClass.PREEMPTED, observation.reason)
     if code == EXIT_DISK_FULL:
@@ -115,3 +142,10 @@ def verdict(attempt: Attempt, observation: Observation, *, memory_kills: int) ->
     if code is not None and code < 0:
         how = f"was killed by signal {-code}"
     return Failure(FailureClass.WORKER_LOST, f"the worker {how} without an exit record")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

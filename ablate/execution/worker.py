@@ -77,6 +77,7 @@ def run_attempt(
             attempt, every_seconds=request["beat_seconds"], stale_seconds=request["stale_seconds"]
         )
         workspace = open_workspace(attempt, request, report=_reporter(attempt, heart, stop=stop))
+        heart.count(workspace.counts)
         (run or run_stage)(workspace, request)
         record |= {"status": "ok", "failure": None, "files": _seal(workspace.output)}
     except BaseException as error:  # A job's failure must not end the study.
@@ -85,17 +86,24 @@ def run_attempt(
         record |= {"status": "failed", "failure": failure.as_json(), "files": {}}
     if heart is not None:
         heart.stop()
+        record["progress"] = dict(heart.last_progress)
     record |= {"started": started, "ended": time.time(), "wall_seconds": time.monotonic() - clock}
-    return _finish(attempt, record, workspace=workspace, threads=request["threads"])
+    return _finish(attempt, record, workspace=workspace, request=request)
 
 
 def _finish(
-    attempt: Attempt, record: dict[str, Any], *, workspace: Workspace | None, threads: int
+    attempt: Attempt,
+    record: dict[str, Any],
+    *,
+    workspace: Workspace | None,
+    request: Mapping[str, Any],
 ) -> int:
     record["timings"] = dict(workspace.timings) if workspace else {}
     record["counts"] = dict(workspace.counts) if workspace else {}
     record["peak_memory_bytes"] = _peak_memory_bytes()
-    record["numerics"] = numerics(threads, workspace.numerics if workspace else {})
+    record["numerics"] = numerics(request["threads"], workspace.numerics if workspace else {})
+    if (request.get("resources") or {}).get("alone"):
+        record["numerics"]["alone"] = True
     try:
         # Not durable: the controller makes the artifact so, and a power cut ends it as well.
         write_json(attempt.exit_file, record, durable=False)

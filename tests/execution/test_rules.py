@@ -10,10 +10,10 @@ from ablate.errors import StageError, SurroundingsError
 from ablate.execution.book import Book, JobState
 from ablate.execution.engines.protocol import Observation, State
 from ablate.execution.failures import Failure, FailureClass, classify
-from ablate.execution.retry import blown, is_retried, micro_batch, next_config
+from ablate.execution.retry import micro_batch, next_config
 from ablate.execution.stages import ENTRY_POINTS, preload_for
 from ablate.execution.watching import Pulse, is_dead
-from ablate.spec.stages import CONFIG_CLASSES, EvaluationConfig, PreferencesConfig, SftConfig
+from ablate.spec.stages import CONFIG_CLASSES, SftConfig
 
 LOST = Failure(FailureClass.WORKER_LOST, "vanished")
 MEMORY = Failure(FailureClass.OUT_OF_MEMORY, "did not fit")
@@ -82,37 +82,15 @@ def test_micro_batches_halve_until_one_and_the_update_stays_the_same() -> None:
     sizes, former = [], asked.model_dump()
     for _ in range(3):
         config = next_config(asked, former, failure=MEMORY)
-        sizes.append((micro_batch(config), is_retried(MEMORY, config, losses=0, retries=3)))
+        sizes.append(micro_batch(config))
         former = config.model_dump()
         assert former["batch_size"] == 4
-    assert sizes == [(2, True), (1, False), (1, False)]
+    assert sizes == [2, 1, 1]
 
 
 def test_a_smaller_micro_batch_is_kept_after_another_kind_of_failure() -> None:
     former = SftConfig(batch_size=4, micro_batch_size=2).model_dump()
     assert micro_batch(next_config(SftConfig(batch_size=4), former, failure=LOST)) == 2
-
-
-def test_a_stage_without_micro_batches_does_not_try_again_after_out_of_memory() -> None:
-    assert not is_retried(MEMORY, EvaluationConfig(), losses=0, retries=3)
-
-
-def test_lost_workers_are_replaced_three_times() -> None:
-    config = PreferencesConfig(dataset="x")
-    retried = [is_retried(LOST, config, losses=n, retries=3) for n in (1, 2, 3, 4)]
-    assert retried == [True, True, True, False]
-
-
-def test_the_fuse_counts_equal_failures_of_stages_that_never_succeeded() -> None:
-    def bug(number: int) -> Failure:
-        return Failure(FailureClass.BUG, f"KeyError: {number}")
-
-    alike = [("sft", bug(n)) for n in range(3)]
-    reason = "3 sft jobs failed alike and none succeeded: KeyError: 2"
-    assert blown(alike, frozenset(), fuse=3) == reason
-    assert not blown(alike, frozenset({"sft"}), fuse=3)
-    assert not blown(alike[:2], frozenset(), fuse=3)
-    assert not blown([("sft", bug(0)), ("sft", LOST), ("policy", bug(1))], frozenset(), fuse=2)
 
 
 def test_jobs_become_ready_in_the_plans_order_when_their_inputs_are_there() -> None:

@@ -92,8 +92,10 @@ class LocalEngine:
         """Return free device places, or free core slots where there is no device to ask for."""
         if resources.devices and self._board:
             return self._board.room(resources)
-        on_cores = sum(not running.devices for running in self._running.values())
-        return self._slots - on_cores
+        on_cores = [running for running in self._running.values() if not running.devices]
+        if any(running.submission.resources.alone for running in on_cores):
+            return 0
+        return self._slots - len(on_cores) if not resources.alone else int(not on_cores)
 
     def resize(self, slots: int) -> None:
         """Change the number of core slots; devices stay as they are."""

@@ -31,7 +31,7 @@ class Observation:
     certain: bool = False
     """The engine saw the process end itself. Without this, a missing heartbeat must agree."""
     reason: str = ""
-    """The engine's own words."""
+    """The engine's own words; ``time limit`` or ``TIMEOUT`` tells that the limit ended it."""
     blameless: bool = False
     """The engine itself failed, so the job's retries are not touched."""
 
@@ -45,6 +45,9 @@ class Resources:
     More than one: the job is run by torchrun, one process a device."""
     shares: bool = False
     """Whether it may share its device with others; never after it ran out of memory."""
+    alone: bool = False
+    """Whether it has its place to itself: a device, or on cores the whole machine where the engine
+    can promise that. After it ran out of memory with nothing left to make smaller."""
     memory_bytes: float = 0.0
     """Expected peak on its device, or of the process where it runs on cores; 0 if unknown."""
     seconds: float | None = None
