@@ -177,11 +177,9 @@ def plan_study(loaded: LoadedStudy, more: Mapping[str, int] | None = None) -> Pl
     return replace(plan, cells=tuple(cells)) if len(known) < len(cells) else plan
 
 
-def plan_of_all_looks(loaded: LoadedStudy) -> Plan:
-    """Return the most that a study with ``seeds.looks`` can come to: every cell at the last."""
-    study = loaded.study
-    seeds = range(study.seeds.most)
-    return build_plan(study.study, expand(loaded), seeds=seeds, vary=study.seeds.vary)
+def at_last_look(study: Study, cells: Iterable[Cell]) -> dict[str, int]:
+    """Return the seeds of cells that all go on to the last look, by name."""
+    return {cell.name: study.seeds.most for cell in cells}
 
 
 def _tokens(jobs: Iterable[Job]) -> list[Job]:

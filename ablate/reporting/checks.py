@@ -12,6 +12,7 @@ from ablate.reporting.arms import same_items
 from ablate.reporting.artifacts import Items, Stratum
 from ablate.reporting.contrasts import Contrast
 from ablate.reporting.evidence import Evidence
+from ablate.reporting.records import RunRecord
 
 Fire = Callable[[Evidence, Contrast, str, Sequence[int]], Iterator[str]]
 """Says of a contrast, a metric and seeds what is wrong; nothing where all is well."""
@@ -53,9 +54,16 @@ def _failures(
 ) -> Iterator[str]:
     """A failed run is not missing at random: dropping its seed would flatter the cell."""
     for cell in (contrast.treatment, contrast.control):
-        for run in evidence.study.runs_of(cell):
+        for run in _runs(evidence, contrast, cell):
             if run.failed:
                 yield f"{cell}, seed {run.seed}: {run.missing}"
+
+
+def _runs(evidence: Evidence, contrast: Contrast, cell: str) -> list[RunRecord]:
+    """Return a cell's runs that the comparison is about: with looks, those of its own look."""
+    standing = evidence.standing(contrast.treatment, contrast.control)
+    runs = evidence.study.runs_of(cell)
+    return [run for run in runs if standing is None or standing.counts(run.seed)]
 
 
 def _untrusted(
@@ -72,7 +80,7 @@ def _left_out(
     evidence: Evidence, contrast: Contrast, metric: str, seeds: Sequence[int]
 ) -> Iterator[str]:
     for cell in (contrast.treatment, contrast.control):
-        for run in evidence.study.runs_of(cell):
+        for run in _runs(evidence, contrast, cell):
             if run.seed not in seeds and not run.failed:
                 reason = run.missing or "the other side has no such run"
                 yield f"{cell}, seed {run.seed} left out: {reason}"

@@ -20,6 +20,8 @@ from ablate.spec.data import DataConfig
 from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy
 from ablate.spec.registry import registry
+from ablate.spec.study import Study
+from ablate.stats.sequential import Looks
 from ablate.store.declarations import amendments
 from ablate.store.layout import Store
 
@@ -48,7 +50,6 @@ def study_record(
         for run in plan.runs
     )
     results = sum(run.kind != "imported" and run.missing is None for run in runs)
-    analysis = study.analysis.model_dump(mode="json")
     return StudyRecord(
         name=study.study,
         question=study.question,
@@ -65,14 +66,20 @@ def study_record(
         vary=tuple(study.seeds.vary),
         branches=tuple(study.branches),
         notes=study.notes,
-        amendments=amendments(store.study(plan.study), analysis, results=results),
+        amendments=amendments(store.study(plan.study), study.declared, results=results),
         data_names={
             job.fingerprint: data_name(job.config, loaded.files.datasets)
             for job in plan.jobs
             if isinstance(job.config, DataConfig)
         },
         data_notes=tuple(judge_notes(judged(plan.cells, loaded.files.datasets))),
+        looks=looks_of(study),
     )
+
+
+def looks_of(study: Study) -> Looks | None:
+    """Return the looks that a study declares, None for a fixed number of seeds."""
+    return Looks(study.seeds.looks, study.seeds.spend) if study.seeds.looks else None
 
 
 def _baseline(loaded: LoadedStudy, plan: Plan) -> str | Mapping[str, str] | None:

@@ -25,7 +25,10 @@ def family_table(found: Findings, name: str) -> Table | None:
 def effects(found: Findings, rows: Sequence[EffectRow], name: str, *, caption: str) -> Table:
     """Return the effects with everything behind each: the data table of the forest plot."""
     unit = found.evidence.metrics[rows[0].metric].unit
-    notes = [notes_of(row, margin_of(found.evidence, row.metric), unit) for row in rows]
+    notes = [
+        [*_look(found, row), *notes_of(row, margin_of(found.evidence, row.metric), unit)]
+        for row in rows
+    ]
     columns = ("contrast", "Δ [95 % CI]", "adj. p", "verdict", "detectable", "items", "seeds")
     return Table(
         name,
@@ -51,6 +54,13 @@ def _difference(row: EffectRow, unit: str) -> Cell:
     shown, said = row.shown, text.effect(row.shown, unit)
     low, high = shown.low, shown.high
     return Cell(said, sort=row.effect.value, tone=tone_of(row), low=low, high=high)
+
+
+def _look(found: Findings, row: EffectRow) -> list[str]:
+    """Say at which look a declared comparison stopped; nothing of any other."""
+    if row.standing is None or not row.confirmatory:
+        return []
+    return [row.standing.said(found.study.alpha)]
 
 
 _CROSSED = (Basis.CROSSED, Basis.MATCHED)

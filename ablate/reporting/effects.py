@@ -21,6 +21,7 @@ from ablate.reporting.estimating import (
     without_interval,
 )
 from ablate.reporting.evidence import Evidence
+from ablate.reporting.standing import Standing
 from ablate.stats.crossed import Arm, Components, difference_components, matched_components
 from ablate.stats.estimate import Estimate
 from ablate.stats.multiplicity import Correction, adjust
@@ -75,6 +76,8 @@ class EffectRow:
     """Confounds and left-out runs to name beside the number."""
     run_ids: tuple[str, ...]
     """Runs behind the number, the control's included."""
+    standing: Standing | None = None
+    """Look that the comparison stands at, where the study declares looks."""
 
     @property
     def is_one_seed(self) -> bool:
@@ -150,6 +153,7 @@ def _draft(evidence: Evidence, contrast: Contrast, metric: str) -> _Draft | None
         invalid=tripped.invalid,
         warnings=tripped.warnings,
         run_ids=tuple(dict.fromkeys(run.run_id for run in runs)),
+        standing=evidence.standing(*sides),
     )
     return _Draft(row, found)
 
@@ -182,10 +186,11 @@ def _adjusted(evidence: Evidence, drafts: Sequence[_Draft]) -> list[EffectRow]:
     )
     rows = []
     for draft, p_value, drawn in zip(drafts, p_values, expected, strict=True):
-        more = None
+        more, standing = None, draft.row.standing
+        level = alpha if standing is None else standing.look.level(alpha)
         if draft.row.metric == study.primary:
-            more = _seeds_to_resolve(draft, margin_of(evidence, study.primary), alpha)
-        filled = replace(draft.row, p_adjusted=p_value, detectable=_detectable(draft, alpha))
+            more = _seeds_to_resolve(draft, margin_of(evidence, study.primary), level)
+        filled = replace(draft.row, p_adjusted=p_value, detectable=_detectable(draft, level))
         rows.append(replace(filled, shrunken=drawn, seeds_to_resolve=more))
     return rows
 
@@ -210,7 +215,7 @@ def _detectable(draft: _Draft, alpha: float) -> float:
 
 def _p_adjusted(evidence: Evidence, drafts: Sequence[_Draft], correction: str) -> list[float]:
     """Return adjusted p-values; max-t needs the items of all, and is Holm's without them."""
-    valid = [math.nan if d.row.invalid else d.row.effect.p_value for d in drafts]
+    valid = [_p_value(draft.row) for draft in drafts]
     if correction != "max-t":
         return adjust(valid, cast(Correction, correction))
     known = [d for d, p in zip(drafts, valid, strict=True) if not math.isnan(p)]
@@ -233,6 +238,14 @@ def _p_adjusted(evidence: Evidence, drafts: Sequence[_Draft], correction: str) -
     raw = [p for p in valid if not math.isnan(p)]
     adjusted = iter(max_t_of(arms, pairs, p_values=raw, seed=seed))
     return [p if math.isnan(p) else next(adjusted) for p in valid]
+
+
+def _p_value(row: EffectRow) -> float:
+    """Return what enters the family: before its first look a comparison counts, and finds 1."""
+    if row.invalid:
+        return math.nan
+    is_early = row.standing is not None and not row.standing.is_reached
+    return 1.0 if is_early else row.effect.p_value
 
 
 def _seeds_to_resolve(draft: _Draft, margin: float, alpha: float) -> int | None:
@@ -278,6 +291,8 @@ def _larger(one: float, other: float) -> float:
 
 def decided(evidence: Evidence, row: EffectRow) -> EffectRow:
     """Return the row with the verdict that its adjusted p, margin and direction give."""
+    if row.standing is not None and not (row.standing.is_reached or row.invalid):
+        return replace(row, verdict=Verdict.INCONCLUSIVE)
     metric = evidence.metric(row.metric)
     direction: Direction = metric.direction if metric is not None else "none"
     verdict = decide(

@@ -59,14 +59,17 @@ class Difference:
 def common_seeds(evidence: Evidence, contrast: Contrast) -> tuple[int, ...]:
     """Return the seeds that both sides have finished, in order.
 
-    A published row has no seed: the other side then keeps all of its own.
+    Where the study declares looks, those of the look that the comparison stands at. A published
+    row has no seed: the other side then keeps all of its own.
     """
     sides = (contrast.treatment, contrast.control)
     found = [{run.seed for run in evidence.finished(cell)} for cell in sides]
     own = [seeds for cell, seeds in zip(sides, found, strict=True) if not evidence.source(cell)]
     if all(found) and len(own) < 2:
         return tuple(sorted(own[0] if own else found[0]))
-    return tuple(sorted(found[0] & found[1]))
+    standing = evidence.standing(*sides)
+    shared = sorted(found[0] & found[1])
+    return tuple(seed for seed in shared if standing is None or standing.counts(seed))
 
 
 def score_of(evidence: Evidence, cell: str, metric: str) -> Estimate:
@@ -114,10 +117,13 @@ def difference(evidence: Evidence, contrast: Contrast, metric: str) -> Differenc
         return _with_published(evidence, contrast, metric)
     arms = _arms(evidence, contrast, metric)
     if arms is None:
-        return Difference(_seeds_only(evidence, contrast, metric), UNKNOWN, Basis.SEEDS)
-    checkpoint = checkpoint_difference(*arms)
-    effect, basis = _effect(evidence, arms, checkpoint, metric)
-    return Difference(effect, checkpoint, basis, arms)
+        found = Difference(_seeds_only(evidence, contrast, metric), UNKNOWN, Basis.SEEDS)
+    else:
+        checkpoint = checkpoint_difference(*arms)
+        effect, basis = _effect(evidence, arms, checkpoint, metric)
+        found = Difference(effect, checkpoint, basis, arms)
+    standing = evidence.standing(*sides)
+    return found if standing is None else replace(found, effect=found.effect.at(standing.look))
 
 
 def without_interval(evidence: Evidence, contrast: Contrast, metric: str) -> Difference:

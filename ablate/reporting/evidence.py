@@ -28,6 +28,7 @@ from ablate.reporting.contaminated import (
 from ablate.reporting.item_files import SAMPLES, SUBSET
 from ablate.reporting.item_pool import read_tables
 from ablate.reporting.records import RunRecord, StudyRecord
+from ablate.reporting.standing import Standing
 from ablate.reporting.strata import GREEDY, strata_of
 from ablate.reporting.suite_tasks import Tasks, average_without, by_category, tasks_of
 from ablate.spec.suites import TaskDefinition
@@ -47,6 +48,8 @@ class Evidence:
         self.study = study
         self.estimates: dict[tuple[str, str], Estimate] = {}
         """Scores by cell and metric that were computed before: tables and figures share them."""
+        self.standings: dict[tuple[str, str], Standing] = {}
+        """Looks that declared comparisons stand at, by treatment and control."""
         self._files: dict[Path, ScoreFile] = {}
         self._rows: dict[Path, Mapping[str, MetricRow]] = {}
         self._configs: dict[Path, Mapping[str, object]] = {}
@@ -169,6 +172,20 @@ class Evidence:
     def source(self, cell: str) -> str:
         """Return where a published row's numbers are from; empty for a cell of the study's own."""
         return next((said for run in self.finished(cell) if (said := self.file(run).source)), "")
+
+    def standing(self, treatment: str, control: str) -> Standing | None:
+        """Return the look at which two cells are compared; None without declared looks.
+
+        Cells that no declared comparison has are compared at the last look that both have in full.
+        """
+        looks, sides = self.study.looks, (treatment, control)
+        if looks is None or any(self.source(cell) for cell in sides):
+            return None
+        if sides in self.standings:
+            return self.standings[sides]
+        seeds = [{run.seed for run in self.finished(cell)} for cell in sides]
+        full = [set(range(count)) <= seeds[0] & seeds[1] for count in looks.counts]
+        return Standing(looks.at(max(1, sum(full))), is_reached=any(full))
 
     def items(self, run: RunRecord, role: str = "evaluation") -> ItemTable:
         """Return the item scores of a run's evaluation; empty where it has none."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ablate.reporting.contrasts import Family, contrasts_of, families_of
 from ablate.reporting.effects import EffectRow, effect_rows
 from ablate.reporting.evidence import Evidence
+from ablate.reporting.looks import take_looks
 from ablate.reporting.records import StudyRecord
 
 
@@ -35,5 +36,7 @@ def analyse(study: StudyRecord) -> Findings:
     evidence = Evidence(study)
     metrics = dict.fromkeys([*evidence.headline, study.primary, "greedy_average", "gold"])
     known = [name for name in metrics if name in evidence.metrics]
-    rows = effect_rows(evidence, contrasts_of(study), known)
+    contrasts = contrasts_of(study)
+    take_looks(evidence, contrasts)
+    rows = effect_rows(evidence, contrasts, known)
     return Findings(study, evidence, families_of(study), tuple(rows))

@@ -103,6 +103,7 @@ def _further(found: Findings) -> Iterator[str]:
             "Adjusted p-values are those of the largest t of the family under joint resampling of"
             " items and seeds, stepped down (Romano and Wolf 2005); Holm's where items are missing."
         )
+    yield from _looks(found)
     if any(not math.isnan(row.shrunken) for row in found.effects):
         yield (
             "What to expect of the best cell again: its difference drawn towards the mean of its"
@@ -124,6 +125,44 @@ def _further(found: Findings) -> Iterator[str]:
             "The tipping seed SD of a one-seed difference is the seed-to-seed SD above which it"
             f" would no longer be significant at {found.study.alpha:g}, even without correction."
         )
+
+
+def _looks(found: Findings) -> Iterator[str]:
+    """Say how seeds were added, what each look may spend, and where comparisons stopped."""
+    looks, alpha = found.study.looks, found.study.alpha
+    if looks is None:
+        return
+    levels = listed([f"{level:.2g}" for level in looks.levels(alpha)])
+    how = "evenly" if looks.spend == "even" else "after O'Brien and Fleming, little early"
+    yield (
+        f"Seeds were added at looks declared beforehand, at {listed(list(map(str, looks.counts)))}"
+        " seeds a cell, where a declared comparison was inconclusive. The looks share α"
+        f" {how} (spending as Lan and DeMets 1983, without credit for correlated looks): levels"
+        f" {levels}. p-values count all looks, whichever a comparison stopped at, and are then"
+        " corrected over its family; intervals are repeated confidence intervals (Jennison and"
+        f" Turnbull 1989), 95 % over all looks.{_ends(found)}"
+    )
+
+
+def _ends(found: Findings) -> str:
+    """Count the declared comparisons by the look that they stand at."""
+    rows = {
+        (row.treatment, row.control): row.standing
+        for row in found.effects
+        if row.confirmatory and row.standing is not None
+    }
+    total = len(found.study.looks.counts) if found.study.looks is not None else 0
+    said = []
+    for number in range(1, total + 1):
+        there = [one for one in rows.values() if one.is_reached and one.look.number == number]
+        ended = sum(not one.is_open for one in there)
+        if ended:
+            said.append(f"{ended} stopped at look {number}")
+        if len(there) > ended:
+            said.append(f"{len(there) - ended} inconclusive at look {number} and not yet further")
+    early = sum(not one.is_reached for one in rows.values())
+    said += [f"{early} before the first"] if early else []
+    return f" Of {len(rows)} comparisons: {', '.join(said)}." if rows else ""
 
 
 def _verdicts(found: Findings) -> str:

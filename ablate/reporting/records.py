@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ablate.spec.analysis import Analysis
+from ablate.stats.sequential import Looks
 
 RunKind = Literal["policy", "base", "sft", "imported"]
 Design = Literal["ladder", "grid", "one_factor_at_a_time", "cells"]
@@ -87,6 +88,8 @@ class StudyRecord:
     """What the study calls a data artifact, by fingerprint; others have their own names."""
     data_notes: tuple[str, ...] = ()
     """Sentences on who labelled and who judges."""
+    looks: Looks | None = None
+    """Looks that the study declares; None where the number of seeds is fixed."""
 
     @property
     def primary(self) -> str:

@@ -27,7 +27,7 @@ EFFECT_COLUMNS = [
     *("kind", "label", "treatment", "control", "metric", "delta", "low", "high"),
     *("standard_error", "degrees", "checkpoint_low", "checkpoint_high", "n_items", "n_seeds"),
     *("p_value", "p_adjusted", "p_equivalence", "shrunken", "verdict", "confirmatory"),
-    *("detectable", "tipping_seed_sd", "basis", "invalid", "warnings", "run_ids"),
+    *("detectable", "tipping_seed_sd", "basis", "look", "invalid", "warnings", "run_ids"),
 ]
 
 
@@ -126,7 +126,14 @@ def effect_record(row: EffectRow) -> dict[str, Any]:
         "detectable": row.detectable,
         "tipping_seed_sd": row.tipping_seed_sd,
         "basis": str(row.basis),
+        "look": _look(row),
         "invalid": "; ".join(row.invalid),
         "warnings": "; ".join(row.warnings),
         "run_ids": " ".join(row.run_ids),
     }
+
+
+def _look(row: EffectRow) -> float:
+    """Return the number of the look that a comparison stands at; NaN where there is none."""
+    there = row.standing is not None and row.standing.is_reached
+    return float(row.standing.look.number) if there and row.standing is not None else math.nan

@@ -49,7 +49,7 @@ class Seeds(Config):
                 found = "there is nothing to share without looks. Add looks, or remove it."
                 raise field_problem(found, "spend")
             return self
-        shown = show(list(self.looks))
+        shown = str(list(self.looks))
         if len(self.looks) < 2:
             found = f"{shown} is one look; two or more are needed. Write n: {self.looks[0]} alone."
             raise field_problem(found, "looks")

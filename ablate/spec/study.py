@@ -205,11 +205,9 @@ class Study(Config):
             found = "verdicts about checkpoints do not gain from further seeds. Remove looks, or"
             raise field_problem(f"{found} claim recipes.", "seeds")
         if self.analysis.correction == "max-t":
-            found = "'max-t' corrects comparisons that have the same seeds, and with seeds.looks"
-            raise field_problem(
-                f"{found} they end at different ones; allowed are holm, bh, none. Write holm.",
-                "analysis",
-            )
+            found = "correction 'max-t' is for comparisons with equal seeds, and with seeds.looks"
+            allowed = "they end at different ones; allowed are holm, bh, none. Write holm."
+            raise field_problem(f"{found} {allowed}", "analysis")
         return self
 
     @property
