@@ -88,9 +88,8 @@ def _arm_problems(
 
 
 def _tried(tune: Tune, space: Sequence[Dimension]) -> Iterator[tuple[dict[str, object], Place]]:
-    """Yield the middle of a space, then each end and choice by itself, with where it stands."""
-    base = middle(space)
-    yield base, ("tune", "search")
+    """Yield the cell's own values, then each end and choice by itself, with where it stands."""
+    yield {}, ("tune",)
     paths = {spelled(path): path for path in tune.search}
     for dimension in space:
         place: Place = ("tune", "search", paths[dimension.path])
@@ -98,22 +97,21 @@ def _tried(tune: Tune, space: Sequence[Dimension]) -> Iterator[tuple[dict[str, o
         if isinstance(domain, Range):
             ends = (("low", dimension.low), ("high", dimension.high))
             shown = [(key, dimension.value(end)) for key, end in ends]
-            yield from (({**base, dimension.path: value}, (*place, key)) for key, value in shown)
+            yield from (({dimension.path: value}, (*place, key)) for key, value in shown)
         else:
             for index, choice in enumerate(dimension.choices):
-                yield {**base, dimension.path: choice}, (*place, index)
+                yield {dimension.path: choice}, (*place, index)
 
 
 def _rung_problems(
     tune: Tune, name: str, overrides: Overrides, resolver: Resolver
 ) -> Iterator[Problem]:
     """Yield rungs that train a cell as another rung does: none of them would be shorter."""
-    values = middle(space_of(tune, overrides))
     seen: dict[tuple[object, ...], int] = {}
     for rung in reversed(range(rung_count(tune))):
         place: Place = ("tune", "prune", "rungs", rung)
         try:
-            recipe = trial_recipe(tune, overrides, values, rung, resolver=resolver)
+            recipe = trial_recipe(tune, overrides, {}, rung, resolver=resolver)
         except UnresolvedError as error:
             yield Problem(place, f"{name!r}: {error.path}: {error.message}")
             continue

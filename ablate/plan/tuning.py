@@ -79,10 +79,7 @@ class Tuning:
         the middle of them. The plan tells what a study costs; it is not run.
         """
         coming = [run for arm in self.arms for run in self._coming(arm)]
-        cells = {
-            arm.cell.name: self._with_values(arm, self._chosen(arm) or middle(arm.space))
-            for arm in self.arms
-        }
+        cells = {arm.cell.name: self._likely(arm) for arm in self.arms}
         return self._whole(cells, (*self._asked(), *coming))
 
     def pending(self) -> dict[str, str]:
@@ -122,6 +119,13 @@ class Tuning:
     def _with_values(self, arm: Arm, values: Values) -> Cell:
         overrides = merged(dict(arm.cell.overrides), values)
         return replace(arm.cell, overrides=overrides, recipe=self._resolver.recipe(overrides))
+
+    def _likely(self, arm: Arm) -> Cell:
+        """Return a cell with its chosen values, or with what stands for them."""
+        try:
+            return self._with_values(arm, self._chosen(arm) or middle(arm.space))
+        except UnresolvedError:  # The middles of all ranges need not go together.
+            return arm.cell
 
     def _whole(self, chosen: Mapping[str, Cell], trials: Sequence[Run]) -> Plan:
         tuned = {arm.cell.name for arm in self.arms}
