@@ -10,6 +10,7 @@ from ablate.cli.growing import tuning_lines, whole
 from ablate.cli.needs import evaluation_lines
 from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
 from ablate.cli.output import bold, duration, print_json, size, table
+from ablate.cli.store_lines import store_notes
 from ablate.cli.where import where
 from ablate.plan.diff import PlanDiff, diff_plans
 from ablate.plan.estimate import Estimator
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     cached = cached_jobs(store, opened.plan)
     summary = summarize(opened.plan, estimator, cached=cached, slots=slots)
     fitting = what_fits(opened, place, estimator, cached=cached)
+    notes = store_notes(store, opened.plan, cached=cached, slots=slots)
     refused = [] if args.any_size else place.refusals(opened.plan.jobs)
     seen = sight(opened.loaded.study, opened.plan.cells)
     data = None
@@ -45,9 +47,11 @@ def run(args: argparse.Namespace) -> int:
         known = None if data is None else data.as_json()
         fits = None if fitting is None else fitting.as_json()
         record = {"sight": seen, "data": known, "fits": fits, "too_large": refused}
-        print_json({**vars(summary), **record})
+        print_json({**vars(summary), **record, **notes.as_json()})
     else:
         _print_summary(opened, summary)
+        for line in notes.lines():
+            print(line)
         for line in tuning_lines(opened, summary):
             print(line)
         for line in () if fitting is None else fitting.lines():

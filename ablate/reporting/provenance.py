@@ -75,8 +75,20 @@ def _facts(study: StudyRecord, manifests: list[Manifest]) -> Iterator[tuple[str,
             versions[str(package)].add(str(version))
     for package, found in sorted(versions.items()):
         yield package, ", ".join(sorted(found))
+    for manifest in manifests:
+        if manifest.adopted is not None:
+            yield "adopted, not computed here", _adopted(manifest, manifest.adopted)
     yield "engines", ", ".join(sorted({m.engine for m in manifests}))
     yield "code", ", ".join(sorted({m.code[:12] for m in manifests}))
+
+
+def _adopted(manifest: Manifest, origin: Mapping[str, Any]) -> str:
+    note = f", {origin['note']}" if origin.get("note") else ""
+    when = _time(float(origin.get("when") or manifest.ended))
+    return (
+        f"{manifest.stage}-{manifest.fingerprint} from {origin.get('path')} (sha256 "
+        f"{str(origin.get('sha256'))[:12]}, by {origin.get('by')}, {when}{note})"
+    )
 
 
 def _time(seconds: float) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ablate.store.files import read_json, surroundings, write_json
 from ablate.store.processes import ProcessId, process_id
-from ablate.store.workspace import CHECKPOINT, CHECKPOINT_FOLDER, KEPT
+from ablate.store.workspace import CHECKPOINT, CHECKPOINT_FOLDER, KEPT, METRICS
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class Attempt:
         """Written by the worker as its last act."""
         return self.folder / "exit.json"
 
+    @property
+    def metrics(self) -> Path:
+        """Step metrics of an attempt that failed: in its output, or kept when that was removed."""
+        kept = self.folder / METRICS
+        return kept if kept.exists() else self.work / METRICS
+
     def request(self) -> dict[str, Any] | None:
         """Return what was asked for; None when the intent was never completed."""
         return _mapping(read_json(self.folder / "request.json"))
@@ -109,7 +116,12 @@ class Attempt:
             write_json(self.folder / "verdict.json", dict(verdict), durable=False)
 
     def drop_bulk(self) -> None:
-        """Remove output and checkpoints of an attempt that is over; its records stay."""
+        """Remove output and checkpoints of an attempt that is over; its records stay.
+
+        Its step metrics are among them: how a run diverged can be looked at afterwards.
+        """
+        with suppress(OSError):
+            os.replace(self.work / METRICS, self.folder / METRICS)
         for folder in (self.work, self.scratch):
             shutil.rmtree(folder, ignore_errors=True)
 
