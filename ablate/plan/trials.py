@@ -77,14 +77,28 @@ def _arm_problems(
         yield Problem(("tune",), f"{found}; {validated_suites()}. {advice}.", at_key=True)
         return
     for values, place in _tried(tune, space):
-        try:
-            trial_recipe(tune, overrides, values, rung_count(tune) - 1, resolver=resolver)
-        except UnresolvedError as error:
+        # Only what goes with none of these is wrong: pairs that clash become failed trials.
+        for others in ({}, *(middle(space, share) for share in (0.0, 0.5, 0.999))):
+            error = _unresolved(tune, overrides, {**others, **values}, resolver)
+            if error is None:
+                break
+        else:
+            assert error is not None
             if error.path.startswith("evaluation."):
                 place = ("tune", "evaluation")
             yield Problem(place, f"{name!r}: {error.path}: {error.message}")
             return
     yield from _rung_problems(tune, name, overrides, resolver)
+
+
+def _unresolved(
+    tune: Tune, overrides: Overrides, values: Values, resolver: Resolver
+) -> UnresolvedError | None:
+    try:
+        trial_recipe(tune, overrides, values, rung_count(tune) - 1, resolver=resolver)
+    except UnresolvedError as error:
+        return error
+    return None
 
 
 def _tried(tune: Tune, space: Sequence[Dimension]) -> Iterator[tuple[dict[str, object], Place]]:
