@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import sys
 import traceback
@@ -21,6 +22,8 @@ from ablate.execution.engines.lifeline import hold_lifeline
 from ablate.execution.engines.protocol import Observation, State
 from ablate.execution.engines.ray_actor import AttemptActor, Order
 
+KNOCK_SECONDS = 10.0
+"""For the cluster's head to accept a connection."""
 STOP_SECONDS = 10.0
 """For an actor to stop its worker; afterwards it is killed itself, and the worker with it."""
 
@@ -45,6 +48,7 @@ class Bridge:
     def __init__(self, ray: Any, address: str) -> None:
         """Connect to the cluster; raises ConnectionError and others where that fails."""
         self._ray = ray
+        address = _answering(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         self._tracked: dict[str, Tracked] = {}
 
@@ -173,6 +177,19 @@ class Bridge:
         return Observation(State.GONE, None, False, reason, blameless=True)
 
 
+def _answering(address: str) -> str:
+    """Return the address, the variable's for ``auto``; raises OSError where nobody answers.
+
+    Ray itself would go on knocking for longer than anybody waits.
+    """
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or address
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+    return address
+
+
 def _named(handle: str) -> tuple[str, str]:
     """Return the namespace and the name of an attempt's actor."""
     namespace, _, name = handle.partition("/")
@@ -215,7 +232,9 @@ def main(arguments: Sequence[str]) -> int:
             _say(lines, {"error": f"{type(error).__name__}: {error}"})
         return 1
     serve(bridge, channel)
-    return 0
+    # Says what is still unsaid; at the interpreter's exit Ray would first wait for log lines.
+    ray.shutdown()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -82,9 +82,23 @@ def said(amounts: Demand) -> str:
 
 def _times(amounts: Demand, wanted: Demand) -> int:
     counts = (
-        # The sum of Ray's rounded amounts may miss the whole by less than a step.
-        math.floor((amounts.get(name, 0.0) + 0.5 / STEP) / amount)
+        _devices(amounts.get(name, 0.0), amount)
+        if name == "GPU"
+        else _whole(amounts.get(name, 0.0) / amount)
         for name, amount in wanted.items()
         if amount
     )
     return max(0, min(counts, default=0))
+
+
+def _devices(free: float, share: float) -> int:
+    """Return how many shares of devices there are: one share is never of two devices."""
+    if share >= 1:
+        return _whole(free / share)
+    complete = _whole(free)
+    return complete * _whole(1 / share) + _whole((free - complete) / share)
+
+
+def _whole(amount: float) -> int:
+    # The sum of Ray's rounded amounts may miss the whole by less than a step.
+    return math.floor(amount + 0.5 / STEP)
