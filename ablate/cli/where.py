@@ -27,6 +27,9 @@ from ablate.plan.memory import Device
 USABLE = 0.9
 """Share of a machine's memory that jobs may plan with; the rest is the system's."""
 
+REMOTE_SLOTS = 16
+"""Jobs at a time that estimates assume of a cluster that says nothing of its size."""
+
 
 @dataclass(frozen=True)
 class Where:
@@ -94,6 +97,8 @@ class Where:
         """Return how many jobs run at a time, as many as have cores and memory."""
         if given := self.asked_slots or self.place.slots:
             return given
+        if self.place.engine != "local":
+            return REMOTE_SLOTS
         if self.device_names:
             return len(self.device_names) * self.place.slots_per_device
         cores = max(1, available_cores() // self.place.threads)

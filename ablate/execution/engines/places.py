@@ -55,6 +55,11 @@ class SlurmPlace(LocalPlace):
     """Shell lines before a job, such as ``source ~/env/bin/activate``."""
     options: dict[str, str | int] = {}
     """Further options of sbatch by their long names, such as ``{constraint: a100}``."""
+    accelerators: str = "auto"
+    """Generic resource of the accelerators, such as ``gpu:a100``; ``none`` runs all on cores, and
+    ``auto`` takes ``gpu`` where a node of the partition has it."""
+    python: str | None = None
+    """Interpreter on the nodes; none takes the one that runs ``ablate``, by its path."""
 
 
 class RayPlace(LocalPlace):
@@ -62,7 +67,11 @@ class RayPlace(LocalPlace):
 
     engine: Literal["ray"] = "ray"  # type: ignore[assignment]
     address: str = "auto"
-    """Address of the cluster, as ``ray.init`` takes it."""
+    """Address of the cluster; ``auto`` takes RAY_ADDRESS or the cluster of this machine."""
+    device_gb: Positive | None = None
+    """Memory of an accelerator; without it, jobs that share one are started one by one."""
+    autoscaling: bool = False
+    """Nodes come when jobs wait for them, so jobs are sent although there is no room yet."""
 
 
 PLACES: dict[str, type[LocalPlace]] = {
