@@ -140,7 +140,8 @@ class EngineGround:
     def await_start(self, engine: Engine, handle: str, gate: Path) -> None:
         """Wait until a waiting job runs, and the engine says so."""
         deadline = time.monotonic() + self.patience_seconds
-        while starts(gate) == 0 or not _runs(engine, handle):
+        # Asked in any case: an engine may submit what it was given only when it is polled.
+        while not _runs(engine, handle) or starts(gate) == 0:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{handle} did not start: {self.log(handle)}")
             time.sleep(0.01)
