@@ -51,6 +51,11 @@ def pieces_of(opened: OpenStudy, store: Store) -> list[Growth]:
     loaded, found = opened.loaded, list[Growth]()
     if loaded.study.tune is not None:
         found.append(TuningGrowth(loaded, opened.plan, store))
+    if loaded.study.seeds.looks:
+        # Imported here: what reads results takes longer than most studies take to start.
+        from ablate.cli.more_seeds import MoreSeeds
+
+        found.append(MoreSeeds(loaded, store))
     return found
 
 
@@ -64,6 +69,10 @@ def as_grown(
     loaded, plan = opened.loaded, opened.plan
     if loaded.study.tune is not None:
         plan, _ = tuned_plan(loaded, plan, store, reasons=reasons or {})
+    if loaded.study.seeds.looks:
+        from ablate.reporting.looks import grown_plan
+
+        plan = grown_plan(loaded, plan, store, reasons=reasons or {})
     return replace(opened, plan=plan)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ablate.cli.fits import what_fits
 from ablate.cli.growing import tuning_lines, whole
+from ablate.cli.look_lines import all_looks
 from ablate.cli.needs import evaluation_lines
 from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
 from ablate.cli.output import bold, duration, print_json, size, table
@@ -33,10 +34,11 @@ def run(args: argparse.Namespace) -> int:
     slots, estimator = place.slots(opened.plan.jobs), Estimator(history(store))
     cached = cached_jobs(store, opened.plan)
     summary = summarize(opened.plan, estimator, cached=cached, slots=slots)
-    fitting = what_fits(opened, place, estimator, cached=cached)
+    fitting = what_fits(opened, place, estimator, cached=cached, first=args.priority)
     notes = store_notes(store, opened.plan, cached=cached, slots=slots)
     refused = [] if args.any_size else place.refusals(opened.plan.jobs)
     seen = sight(opened.loaded.study, opened.plan.cells)
+    looks = all_looks(opened, store, estimator, slots=slots)
     data = None
     if not args.no_data:
         # Imported here: a plan that says nothing about data does not wait for what reads it.
@@ -46,13 +48,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         known = None if data is None else data.as_json()
         fits = None if fitting is None else fitting.as_json()
-        record = {"sight": seen, "data": known, "fits": fits, "too_large": refused}
+        record = {"sight": seen, "data": known, "fits": fits, "too_large": refused, "looks": looks}
         print_json({**vars(summary), **record, **notes.as_json()})
     else:
         _print_summary(opened, summary)
         for line in notes.lines():
             print(line)
         for line in tuning_lines(opened, summary):
+            print(line)
+        for line in () if looks is None else looks.lines():
             print(line)
         for line in () if fitting is None else fitting.lines():
             print(line)

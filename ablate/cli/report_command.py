@@ -51,7 +51,7 @@ def render(
     plan = as_grown(opened, store, reasons).plan
     record = study_record(
         opened.loaded,
-        opened.plan,
+        plan,
         store,
         reasons=reasons,
         plan_summary=_plan_lines(plan, store),

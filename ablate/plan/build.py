@@ -131,13 +131,9 @@ def build_plan(
     *,
     seeds: Sequence[int],
     vary: Iterable[str],
-    more: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Return the plan of ``cells`` under ``seeds``; the seed reaches the stages in ``vary``.
-
-    ``more`` gives cells by name the seeds below a number as well, where results ask for them.
-    """
-    runs = tuple(runs_of(RunBuilder(vary), cells, seeds, more=more))
+    """Return the plan of ``cells`` under ``seeds``; the seed reaches the stages in ``vary``."""
+    runs = tuple(runs_of(RunBuilder(vary), cells, seeds))
     return Plan(study, tuple(cells), runs, ordered_jobs(runs))
 
 
@@ -145,16 +141,28 @@ def runs_of(
     builder: RunBuilder,
     cells: Sequence[Cell],
     seeds: Sequence[int],
-    *,
-    more: Mapping[str, int] | None = None,
 ) -> Iterator[Run]:
     """Yield the runs of cells, breadth first: every cell under a seed before the next seed."""
-    further = more or {}
-    for seed in dict.fromkeys([*seeds, *range(max(further.values(), default=0))]):
+    for seed in seeds:
         for cell in cells:
-            wanted = seed in seeds or seed < further.get(cell.name, 0)
-            if wanted and (not cell.results or seed < len(cell.results)):
+            if not cell.results or seed < len(cell.results):
                 yield Run(cell, seed, builder.run_jobs(cell, seed))
+
+
+def with_more_seeds(plan: Plan, more: Mapping[str, int], *, vary: Iterable[str]) -> Plan:
+    """Return a plan in which cells have the seeds below a number, by name, beside their own.
+
+    Cells without any run, which are tuned and not chosen yet, stay without. Nothing is taken away.
+    """
+    there = {(run.cell.name, run.seed) for run in plan.runs}
+    started = {name for name, _ in there}
+    builder, new = RunBuilder(vary), list[Run]()
+    for seed in range(max(more.values(), default=0)):
+        wanted = [cell for cell in plan.cells if seed < more.get(cell.name, 0)]
+        cells = [c for c in wanted if c.name in started and (c.name, seed) not in there]
+        new += runs_of(builder, cells, [seed])
+    jobs = dict.fromkeys([*plan.jobs, *ordered_jobs(new)])
+    return replace(plan, runs=(*plan.runs, *new), jobs=tuple(jobs))
 
 
 def is_tuned(study: Study, cell: Cell) -> bool:
@@ -162,24 +170,24 @@ def is_tuned(study: Study, cell: Cell) -> bool:
     return study.tune is not None and cell.start == "policy"
 
 
-def plan_study(loaded: LoadedStudy, more: Mapping[str, int] | None = None) -> Plan:
+def plan_study(loaded: LoadedStudy) -> Plan:
     """Return the plan of a checked study; raises as `ablate.plan.cells.expand` does.
 
-    With ``seeds.looks`` it is that of the first look; ``more`` is as for `build_plan`. That of a
-    study that tunes has no runs of the cells that are tuned: what they are follows from results,
-    see `ablate.plan.tuning`.
+    With ``seeds.looks`` it is that of the first look. That of a study that tunes has no runs of the
+    cells that are tuned: what they are follows from results, see `ablate.plan.tuning`.
     """
     study = loaded.study
     cells = expand(loaded)
     known = [cell for cell in cells if not is_tuned(study, cell)]
     seeds = range(study.seeds.n)
-    plan = build_plan(study.study, known, seeds=seeds, vary=study.seeds.vary, more=more)
+    plan = build_plan(study.study, known, seeds=seeds, vary=study.seeds.vary)
     return replace(plan, cells=tuple(cells)) if len(known) < len(cells) else plan
 
 
-def at_last_look(study: Study, cells: Iterable[Cell]) -> dict[str, int]:
-    """Return the seeds of cells that all go on to the last look, by name."""
-    return {cell.name: study.seeds.most for cell in cells}
+def at_last_look(study: Study, plan: Plan) -> Plan:
+    """Return the most that a plan can come to by looks: every cell goes on to the last."""
+    most = {cell.name: study.seeds.most for cell in plan.cells}
+    return with_more_seeds(plan, most, vary=study.seeds.vary)
 
 
 def _tokens(jobs: Iterable[Job]) -> list[Job]:

@@ -11,6 +11,7 @@ from ablate.spec.evaluation import EvaluationConfig
 from ablate.spec.registry import registry
 from ablate.spec.study import Study
 from ablate.stats.power import Assumptions, planned_effect
+from ablate.stats.sequential import Looks
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Sight:
     """The study's smallest effect of interest."""
     items: int
     seeds: int
+    """With ``seeds.looks`` those of the last look, at whose level the difference is found."""
     comparisons: int
     """Cells against the baseline; alpha is divided by them."""
     assumed: Assumptions
@@ -38,14 +40,16 @@ def sight(study: Study, cells: Sequence[Cell]) -> Sight | None:
         return None
     compared = sum(name != base for name, base in baseline_cells(study, cells).items())
     assumed = Assumptions()
-    found = planned_effect(
-        items,
-        study.seeds.n,
-        assumptions=assumed,
-        alpha=study.analysis.alpha,
-        comparisons=compared,
-    )
-    return Sight(found, study.analysis.margin, sum(items), study.seeds.n, compared, assumed)
+    seeds, looks = study.seeds.most, looks_of(study)
+    alpha = study.analysis.alpha / max(1, compared)
+    level = alpha if looks is None else looks.levels(alpha)[-1]
+    found = planned_effect(items, seeds, assumptions=assumed, alpha=level)
+    return Sight(found, study.analysis.margin, sum(items), seeds, compared, assumed)
+
+
+def looks_of(study: Study) -> Looks | None:
+    """Return the looks that a study declares, None for a fixed number of seeds."""
+    return Looks(study.seeds.looks, study.seeds.spend) if study.seeds.looks else None
 
 
 def _items(evaluation: EvaluationConfig) -> list[int]:

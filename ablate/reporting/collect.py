@@ -13,6 +13,7 @@ from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
 from ablate.plan.cells import Cell
 from ablate.plan.data_notes import data_name, judged
+from ablate.plan.power import looks_of
 from ablate.reporting.costs import spent_by
 from ablate.reporting.inventory import Inventory
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
@@ -20,8 +21,6 @@ from ablate.spec.data import DataConfig
 from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy
 from ablate.spec.registry import registry
-from ablate.spec.study import Study
-from ablate.stats.sequential import Looks
 from ablate.store.declarations import amendments
 from ablate.store.layout import Store
 
@@ -75,11 +74,6 @@ def study_record(
         data_notes=tuple(judge_notes(judged(plan.cells, loaded.files.datasets))),
         looks=looks_of(study),
     )
-
-
-def looks_of(study: Study) -> Looks | None:
-    """Return the looks that a study declares, None for a fixed number of seeds."""
-    return Looks(study.seeds.looks, study.seeds.spend) if study.seeds.looks else None
 
 
 def _baseline(loaded: LoadedStudy, plan: Plan) -> str | Mapping[str, str] | None:

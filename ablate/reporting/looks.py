@@ -8,10 +8,10 @@ only reported, comes to the same looks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ablate.plan.build import Plan, at_last_look, plan_study
+from ablate.plan.build import Plan, at_last_look, with_more_seeds
 from ablate.reporting.collect import study_record
 from ablate.reporting.contrasts import Contrast, contrasts_of
 from ablate.reporting.effects import effect_rows
@@ -84,26 +84,25 @@ def _inconclusive(
     return [pair for pair in pairs if verdicts.get(pair) is Verdict.INCONCLUSIVE]
 
 
-PlanWith = Callable[[Mapping[str, int]], Plan]
-"""The plan of a study whose cells have at least these seeds."""
+def seeds_wanted(
+    loaded: LoadedStudy, plan: Plan, store: Store, *, reasons: Mapping[str, str]
+) -> dict[str, int]:
+    """Return the seeds that a study's looks ask for by now, by cell; ``plan`` has the first look's.
+
+    ``reasons`` says by fingerprint why jobs have no artifact; of others they are waited for.
+    """
+    record = study_record(loaded, at_last_look(loaded.study, plan), store, reasons=reasons)
+    return take_looks(Evidence(record), contrasts_of(record))
 
 
 def grown_plan(
-    loaded: LoadedStudy,
-    store: Store,
-    *,
-    reasons: Mapping[str, str],
-    plan_with: PlanWith | None = None,
+    loaded: LoadedStudy, plan: Plan, store: Store, *, reasons: Mapping[str, str]
 ) -> Plan:
     """Return the plan of a study with looks as the store's results have it grown by now.
 
-    A study without looks has the plan of its file. ``reasons`` says by fingerprint why jobs have no
-    artifact. ``plan_with`` is for a study whose cells follow from results too, a tuned one.
+    Without looks it is ``plan`` itself.
     """
-    made = plan_with or (lambda more: plan_study(loaded, more))
-    plan = made({})
     if not loaded.study.seeds.looks:
         return plan
-    most = made(at_last_look(loaded.study, plan.cells))
-    record = study_record(loaded, most, store, reasons=reasons)
-    return made(take_looks(Evidence(record), contrasts_of(record)))
+    more = seeds_wanted(loaded, plan, store, reasons=reasons)
+    return with_more_seeds(plan, more, vary=loaded.study.seeds.vary)

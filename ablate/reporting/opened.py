@@ -11,6 +11,7 @@ from ablate.errors import StudyError, SurroundingsError, nearest
 from ablate.plan.build import plan_study
 from ablate.plan.record import RUNS
 from ablate.reporting.collect import study_record
+from ablate.reporting.looks import grown_plan
 from ablate.reporting.records import StudyRecord
 from ablate.spec.load import LoadedStudy, load_study, study_from_text
 from ablate.store.layout import Store
@@ -115,4 +116,6 @@ def record_of(study: str | Path, store: Store) -> StudyRecord:
             f"{store.root}: no finished job of study {plan.study}; results need at least one."
             f"{there} Run it first: ablate run FILE"
         )
-    return study_record(loaded, plan, store, reasons=reasons_of(store, plan.study))
+    reasons = reasons_of(store, plan.study)
+    plan = grown_plan(loaded, plan, store, reasons=reasons)
+    return study_record(loaded, plan, store, reasons=reasons)
