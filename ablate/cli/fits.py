@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ablate.cli.opening import OpenStudy
 from ablate.cli.output import duration
-from ablate.cli.where import Where
+from ablate.cli.where import Where, cell_levels
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.estimate import Estimator
 from ablate.plan.fitting import Fit, Limits, fit, paired_order
@@ -74,14 +74,23 @@ class Fitting:
 
 
 def what_fits(
-    opened: OpenStudy, place: Where, estimator: Estimator, *, cached: Collection[str]
+    opened: OpenStudy,
+    place: Where,
+    estimator: Estimator,
+    *,
+    cached: Collection[str],
+    first: Iterable[str] = (),
 ) -> Fitting | None:
-    """Return what can be completed where the command line names a limit, else None."""
+    """Return what can be completed where the command line names a limit, else None.
+
+    ``first`` are priorities as the command line gives them.
+    """
     if place.until is None and place.budget_seconds is None:
         return None
     plan = opened.plan
     baselines = baseline_cells(opened.loaded.study, plan.cells)
-    runs = [*plan.trials, *paired_order(plan.runs, baselines)]
+    levels = cell_levels(first, baselines)
+    runs = [*plan.trials, *paired_order(plan.runs, baselines, levels=levels)]
     seconds = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
     slots = place.slots(plan.jobs)
     left = None if place.until is None else max(0.0, place.until - time.time())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from ablate.cli.amounts import deadline, device_seconds
 from ablate.cli.output import size
-from ablate.errors import SurroundingsError
+from ablate.errors import StudyError, SurroundingsError, unknown_choice
 from ablate.execution.engines.devices import (
     available_cores,
     available_devices,
@@ -138,6 +138,28 @@ def where(args: argparse.Namespace) -> Where:
         until=None if args.until is None else deadline(args.until, "--until"),
         budget_seconds=None if args.budget is None else device_seconds(args.budget, "--budget"),
     )
+
+
+def cell_levels(given: Iterable[str], cells: Mapping[str, str]) -> dict[str, int]:
+    """Return the priority of each cell that ``CELL`` or ``CELL=N`` names; the last one holds.
+
+    ``cells`` are the baselines by cell: a raised cell raises its baseline.
+    """
+    levels: dict[str, int] = {}
+    for text in given:
+        name, _, level = text.rpartition("=")
+        if text in cells:
+            name, level = text, "1"
+        if name not in cells:
+            raise StudyError(unknown_choice("--priority", name or text, cells))
+        try:
+            levels[name] = int(level)
+        except ValueError:
+            found = f"--priority {text}: {level!r} is no whole number, such as 1 or -1. Give one."
+            raise StudyError(found) from None
+    for name, raised in list(levels.items()):
+        levels[cells[name]] = max(raised, levels.get(cells[name], 0))
+    return levels
 
 
 def refuse_too_large(place: Where, jobs: Iterable[Job]) -> None:

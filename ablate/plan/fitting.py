@@ -64,6 +64,16 @@ def paired_order(
     return list(ordered.values())
 
 
+def job_levels(runs: Iterable[Run], levels: Mapping[str, int]) -> dict[str, int]:
+    """Return the priority of each job by those of its cells; a shared job has the highest."""
+    found: dict[str, int] = {}
+    for run in runs:
+        level = levels.get(run.cell.name, 0)
+        for job in run.jobs.values():
+            found[job.fingerprint] = max(level, found.get(job.fingerprint, level))
+    return {name: level for name, level in found.items() if level}
+
+
 def fit(
     runs: Sequence[Run],
     seconds: Mapping[str, float],

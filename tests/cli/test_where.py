@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ablate.cli.main import main
-from ablate.cli.where import Where, where
+from ablate.cli.where import Where, cell_levels, where
 from ablate.errors import StudyError, SurroundingsError
 from ablate.execution.engines.places import LocalPlace, SlurmPlace, open_place
 from ablate.plan.build import plan_study
@@ -159,3 +159,15 @@ def test_a_plan_says_what_fits_before_a_deadline(
     some = json.loads(capsys.readouterr().out)["fits"]
     assert some["fitting_device_seconds"] <= some["device_seconds"]
     assert some["left_out"] in (1, 2) and some["runs"] == everything["runs"][: -some["left_out"]]
+
+
+def test_priorities_name_cells_and_raise_their_baselines() -> None:
+    cells = {"sft": "sft", "a=b": "sft", "ppo": "sft"}
+    assert cell_levels(["a=b"], cells) == {"a=b": 1, "sft": 1}
+    assert cell_levels(["a=b=3", "ppo=-1"], cells) == {"a=b": 3, "sft": 3, "ppo": -1}
+
+
+@pytest.mark.parametrize("given", ["pop", "pop=2", "ppo=high", "=1"])
+def test_a_wrong_priority_is_told(given: str) -> None:
+    with pytest.raises(StudyError, match="--priority"):
+        cell_levels([given], {"ppo": "ppo"})

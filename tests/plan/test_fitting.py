@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ablate.plan.build import Run, plan_study
-from ablate.plan.fitting import Fit, Limits, fit, paired_order
+from ablate.plan.fitting import Fit, Limits, fit, job_levels, paired_order
 from ablate.plan.job import Job
 from ablate.spec.load import study_from_text
 
@@ -83,6 +83,25 @@ def test_baselines_come_before_what_is_paired_with_them() -> None:
     by_seed = [[name for at, name in order if at == seed] for seed in (0, 1)]
     assert [found[0] for found in by_seed] == [last, last]
     assert sorted(order) == sorted(names(ordered))
+
+
+def test_a_priority_takes_all_seeds_of_a_cell_and_its_baseline_first() -> None:
+    baselines = {run.cell.name: "sft" for run in runs()}
+    order = names(paired_order(runs(), baselines, levels={"human-noisy, ipo": 1}))
+    wanted = [(0, "sft"), (0, "human-noisy, ipo"), (1, "sft"), (1, "human-noisy, ipo")]
+    assert order[:4] == wanted and len(order) == 6
+
+
+def test_a_job_has_the_highest_priority_of_its_cells() -> None:
+    """Both cells share data and reference; only what one of them has alone is lowered or raised."""
+    found = {run.cell.name: run for run in runs() if run.seed == 0}
+    dpo, ipo = found["human-noisy, dpo"].jobs, found["human-noisy, ipo"].jobs
+    raised = job_levels(runs(), {"human-noisy, dpo": 2})
+    assert raised[dpo["policy"].fingerprint] == raised[dpo["preferences"].fingerprint] == 2
+    assert ipo["policy"].fingerprint not in raised
+    lowered = job_levels(runs(), {"human-noisy, dpo": -1})
+    assert lowered[dpo["policy"].fingerprint] == -1
+    assert dpo["preferences"].fingerprint not in lowered
 
 
 def _one(job: Job) -> int:
