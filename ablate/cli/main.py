@@ -91,15 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
         made[name].add_argument(
             "--reports", default="reports", metavar="DIR", help="where reports go"
         )
-    made["report"].add_argument(
-        "--style",
-        choices=("screen", "paper", "slides"),
-        default="screen",
-        help="what the files in figures/ are made for (default: screen)",
-    )
-    made["report"].add_argument(
-        "--samples", action="store_true", help="write every output beside the page, by task"
-    )
+    _add_report(made["report"])
     made["run"].add_argument(
         "--run-code", action="store_true", help="let benchmarks run programs that models write"
     )
@@ -107,7 +99,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--network", action="store_true", help="let jobs fetch models and data from the hub"
     )
     add_track(made["run"], default="mlflow")
-    add_track(made["report"], default="as the study's last run")
     made["run"].add_argument("--no-report", action="store_true", help="render no report at the end")
     return parser
 
@@ -122,6 +113,19 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         metavar="PATH=VALUE",
         help="override a field of the file, for example seeds=1 or base.policy.beta=0.05",
     )
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--style",
+        choices=("screen", "paper", "slides"),
+        default="screen",
+        help="what the files in figures/ are made for (default: screen)",
+    )
+    parser.add_argument(
+        "--samples", action="store_true", help="write every output beside the page, by task"
+    )
+    add_track(parser, default="as the study's last run")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
