@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ablate.errors import StudyError, SurroundingsError, unknown_choice
 from ablate.spec.config import Config
 from ablate.spec.load import study_error
-from ablate.spec.messages import structure_problems
+from ablate.spec.messages import field_problem, structure_problems
 from ablate.spec.problems import Problem
 from ablate.spec.source import Source, at_mark
 from ablate.spec.yaml_source import UnreadableYaml, decode, parse
@@ -72,6 +72,17 @@ class RayPlace(LocalPlace):
     """Memory of an accelerator; without it, jobs that share one are started one by one."""
     autoscaling: bool = False
     """Nodes come when jobs wait for them, so jobs are sent although there is no room yet."""
+    environment: dict[str, str] = {}
+    """Further environment variables of the jobs, such as ``{HF_HOME: /shared/models}``."""
+
+    @model_validator(mode="after")
+    def _a_cluster_that_stays(self) -> Self:
+        # Ray's own words for a cluster that ends with its first process, and for a connection by
+        # proxy, which needs a server of its own.
+        if self.address == "local" or self.address.startswith("ray://"):
+            found = f"{self.address!r} is not a cluster's address; auto and HOST:PORT are. "
+            raise field_problem(found + "See docs/engines.md.", "address")
+        return self
 
 
 PLACES: dict[str, type[LocalPlace]] = {
