@@ -34,6 +34,7 @@ def open_remote(
                 device_bytes=None if place.device_gb is None else 1e9 * place.device_gb,
                 autoscaling=place.autoscaling,
                 network=network,
+                environment=place.environment,
                 log=folder / RAY_LOG,
             )
         )

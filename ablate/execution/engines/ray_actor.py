@@ -52,19 +52,20 @@ class Order:
     python_path: tuple[str, ...]
     """Folders to import from besides the installed packages."""
     variables: Mapping[str, str]
-    """Further environment variables."""
+    """Further environment variables; what makes results repeatable is set in any case."""
     cwd: str
     """Where to start, if the node has it."""
 
 
 def worker_environment(order: Order, devices: Sequence[str]) -> dict[str, str]:
     """Return this node's environment without Ray's own variables, and with what jobs need."""
+    os.environ.update(order.variables)  # This process is the attempt's own.
     found = job_environment(
         threads=order.threads, network=order.network, python_path=order.python_path
     )
     # Ray's debugger hook cannot work in a process that Ray does not know.
     ours = {k: v for k, v in found.items() if not k.startswith("RAY_") and k != "PYTHONBREAKPOINT"}
-    return {**ours, **order.variables, **device_environment(devices)}
+    return {**ours, **device_environment(devices)}
 
 
 class AttemptActor:

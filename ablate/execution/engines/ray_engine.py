@@ -187,12 +187,16 @@ class RayEngine:
         has_devices = options.autoscaling or any(
             node.total.get("GPU") for node in self._cluster.seen
         )
-        return demand(
+        wanted = demand(
             resources if has_devices else replace(resources, devices=0),
             threads=options.threads,
             slots_per_device=options.slots_per_device,
             device_bytes=options.device_bytes,
         )
+        if resources.alone and "GPU" not in wanted:
+            cores = (node.total.get("CPU", 0.0) for node in self._cluster.nodes)
+            wanted["CPU"] = max(wanted["CPU"], *cores)
+        return wanted
 
     def _order(self, submission: Submission, *, devices: int) -> dict[str, Any]:
         options = self._options

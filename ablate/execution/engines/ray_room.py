@@ -29,7 +29,7 @@ class Node:
 
 def demand(
     resources: Resources, *, threads: int, slots_per_device: int, device_bytes: float | None
-) -> Demand:
+) -> dict[str, float]:
     """Return what an attempt asks Ray for.
 
     An attempt that shares its device takes one slot of it, or as much as its memory is of the

@@ -150,12 +150,15 @@ def test_a_job_sees_its_nodes_variables_without_rays_and_no_secret(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hidden")
     monkeypatch.setenv("HF_HOME", "/models")
-    options = RayOptions(address=cluster.address, threads=3, environment={"OF_THE_PLACE": "1"})
+    monkeypatch.setenv("MKL_NUM_THREADS", "1")
+    own = {"OF_THE_PLACE": "1", "PYTHONHASHSEED": "7"}
+    options = RayOptions(address=cluster.address, threads=3, environment=own)
     handle, _ = started(ground, opened(ground, options), CORES)
     found = variables(worker(ground, handle))
     assert not [name for name in found if name.startswith("RAY_")]
     assert "PYTHONBREAKPOINT" not in found and "HF_TOKEN" not in found
-    expected = {"HF_HOME": "/models", "OF_THE_PLACE": "1", "OMP_NUM_THREADS": "3"}
+    expected = {"HF_HOME": "/models", "OF_THE_PLACE": "1"}
+    expected |= {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "PYTHONHASHSEED": "0"}
     assert expected.items() <= found.items()
 
 
@@ -195,6 +198,17 @@ def test_what_no_node_has_is_refused_and_says_what_there_is(
         submission = ground.prepare(pairs(seed=resources.devices), resources=resources)
         with pytest.raises(SurroundingsError, match="which no node has; the nodes have 4 CPUs"):
             engine.submit(submission)
+
+
+def test_a_job_that_is_to_be_alone_asks_for_all_cores_of_a_node(
+    ground: EngineGround, cluster: RayLoopback
+) -> None:
+    engine = opened(ground, RayOptions(address=cluster.address))
+    alone = Resources(alone=True)
+    assert engine.capacity(alone) == 2
+    started(ground, engine, alone)
+    wait_for(lambda: engine.capacity(CORES) == 4, seconds=5.0)
+    assert engine.capacity(alone) == 1
 
 
 def test_where_nodes_come_on_demand_jobs_queue_and_are_taken_back_unbegun(
