@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 from ablate.errors import SurroundingsError
 from ablate.models.backbone import refuse_unsupported
 from ablate.models.boundary import Boundary
-from ablate.models.loading import load_boundary, save_model
+from ablate.models.loading import load_boundary, save_model, why_refused
 
 SIZES = (
     *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads"),
@@ -43,7 +43,12 @@ def adopt_model(source: Path, target: Path, *, base: Path) -> None:
             "Adopt a model that was trained from the study's base model, with its tokenizer.",
         )
     model, info = _loaded(
-        source, AutoModelForCausalLM, "model", dtype="auto", output_loading_info=True
+        source,
+        AutoModelForCausalLM,
+        "model",
+        dtype="auto",
+        output_loading_info=True,
+        weights_only=True,
     )
     _check_weights(source, model, info, base=base)
     save_model(model.eval(), ours.tokenizer, target)
@@ -67,9 +72,9 @@ def _loaded(source: Path, kind: Any, what: str, **options: Any) -> Any:
             source, local_files_only=True, trust_remote_code=False, **options
         )
     except Exception as error:  # Whatever transformers says of a file that others wrote.
-        shown = " ".join(str(error).split())[:400]
-        needed = "Weights are read from safetensors, or from tensors alone; code is never run."
-        raise _refused(source, f"its {what} cannot be loaded ({shown})", needed) from error
+        needed = "Save it anew with save_pretrained."
+        found = f"its {what} cannot be loaded ({why_refused(error)})"
+        raise _refused(source, found, needed) from error
 
 
 def _check_weights(source: Path, model: Any, info: dict[str, Any], *, base: Path) -> None:

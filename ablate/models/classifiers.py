@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from ablate.errors import SurroundingsError
+from ablate.models.loading import why_refused
 from ablate.models.sharding import first_place
 
 Encoded = dict[str, Sequence[int]]
@@ -82,10 +84,15 @@ def _load(folder: Path, labels: int, device: str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, **local)
         dtype = torch.float32 if first_place(device) == "cpu" else "auto"
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, config=config, dtype=dtype, output_loading_info=True, **local
+            folder,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            weights_only=True,
+            **local,
         )
-    except (OSError, ValueError) as error:
-        raise _unusable(folder, f"it cannot be loaded ({error})", labels) from error
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
+        raise _unusable(folder, f"it cannot be loaded ({why_refused(error)})", labels) from error
     if report["missing_keys"]:  # transformers draws them at random and goes on.
         lacking = ", ".join(sorted(report["missing_keys"])[:3])
         raise _unusable(folder, f"its weights lack {lacking}", labels)

@@ -53,7 +53,7 @@ def load_gguf(path: Path) -> tuple[Any, Any]:
     """Return model and tokenizer of a GGUF file, weights in fp32."""
     tokenizer = gguf_tokenizer(path)
     model = AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32
+        path.parent, gguf_file=path.name, dtype=torch.float32, trust_remote_code=False
     )
     # transformers has dequantized the weights but still refuses to save a "quantized" model.
     for name in ("quantization_config", "_pre_quantization_dtype", "_model_name_or_path"):
@@ -67,7 +67,9 @@ def load_gguf(path: Path) -> tuple[Any, Any]:
 
 def gguf_tokenizer(path: Path) -> Any:
     """Return the tokenizer of a GGUF file; its weights are not read."""
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    tokenizer = AutoTokenizer.from_pretrained(
+        path.parent, gguf_file=path.name, trust_remote_code=False
+    )
     if _pre_tokenizer_name(path) in _SINGLE_DIGITS:
         # transformers builds GPT-2's pre-tokenizer for every BPE file.
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -9,6 +9,7 @@ trained.
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from ablate.models.sharding import collected, first_place
 from ablate.spec.registry import model_named
 from ablate.spec.stages import ImportedModelConfig
 
+NO_CODE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""For what is on disk. False, and not the default: on a terminal that asks whether to run code."""
 LONG_WINDOW = 4096
 """Attention windows from this length on are longer than the rows that models are trained on."""
 
@@ -167,13 +170,13 @@ def _load_hub_layout(config: ImportedModelConfig) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         settings = _without_window(AutoConfig.from_pretrained(name, **options))
         model = AutoModelForCausalLM.from_pretrained(
-            name, config=settings, dtype=torch.float32, **options
+            name, config=settings, dtype=torch.float32, weights_only=True, **options
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
         entry = model_named(f"{name}@{revision}")
         terms = entry.hub.terms if entry is not None and entry.hub is not None else ""
         raise SurroundingsError(
-            f"model: {name!r} cannot be loaded as a causal language model: {error} "
+            f"model: {name!r} cannot be loaded as a causal language model: {why_refused(error)}. "
             f"Give a folder in hub layout, or a hub id while there is a network.{terms}"
         ) from error
     return _compact(model, settings.dtype), tokenizer
@@ -206,7 +209,7 @@ def _load(auto_class: Any, folder: Path, device: str) -> LoadedModel:
             f"model: {str(folder)!r} holds no config.json; a folder in hub layout is needed. "
             "Give the artifact's model folder."
         )
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = _config(folder)
     for name, value in config.to_dict().items():
         if "drop" in name and isinstance(value, float):
             setattr(config, name, 0.0)
@@ -215,16 +218,46 @@ def _load(auto_class: Any, folder: Path, device: str) -> LoadedModel:
     with _quiet():
         # The file's dtype only on a GPU: bf16 is a hundred times slower on most CPUs.
         dtype = torch.float32 if first_place(device) == "cpu" else "auto"
-        model = auto_class.from_pretrained(
-            folder, config=config, dtype=dtype, local_files_only=True
-        )
+        try:
+            model = auto_class.from_pretrained(
+                folder, config=config, dtype=dtype, weights_only=True, **NO_CODE
+            )
+        except pickle.UnpicklingError as error:
+            raise _unreadable(folder, error) from error
     boundary = Boundary(tokenizer, _end_ids(model, tokenizer))
     return LoadedModel(_prepared(model, device), tokenizer, boundary)
 
 
+def _config(folder: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(folder, **NO_CODE)
+    except ValueError as error:
+        raise _unreadable(folder, error) from error
+
+
 def _tokenizer(folder: Path) -> Any:
     with _quiet():
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        try:
+            return AutoTokenizer.from_pretrained(folder, **NO_CODE)
+        except ValueError as error:
+            raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: Exception) -> SurroundingsError:
+    needed = "Give a folder that save_pretrained wrote, of an architecture that transformers has."
+    return SurroundingsError(
+        f"model: {str(folder)!r} cannot be loaded: {why_refused(error)}. {needed}"
+    )
+
+
+def why_refused(error: Exception) -> str:
+    """Return what is wrong with a model's files, without the library's advice to trust them."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "its weights are a pickle that holds more than tensors, which is never opened"
+    text = " ".join(str(error).split()).rstrip(".")
+    if "custom code" in text:
+        return "it brings code of its own, which is never run"
+    return text[:400]
 
 
 def _prepared(model: Any, device: str) -> Any:
