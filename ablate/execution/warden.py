@@ -36,7 +36,8 @@ class Warden:
 
     def watch(self, running: Running, now: float) -> None:
         """Warn of an attempt, ask it to stop, or kill it."""
-        running.began = now if running.began is None else running.began
+        if running.began is None and running.pulse.counter:
+            running.began = now
         self._warn(running)
         if running.lingers(now):
             self._engine.cancel(running.handle, gently=False)

@@ -72,7 +72,7 @@ class Running:
     """Peak of the memory it holds of a device; None where it uses none."""
     stall: Stall = field(default_factory=Stall)
     began: float | None = None
-    """Monotonic seconds since which the engine has it running; None while it waits."""
+    """Monotonic seconds of its first beat; None before, for a queue is no time of the job's."""
     blamed: Failure | None = None
     """Why the controller ends it; the worker's own words do not matter then."""
     blamed_since: float = 0.0
@@ -90,9 +90,10 @@ class Running:
         changed = progress != self.progress
         self.progress = progress
         self.speed, self.device_bytes = beat.get("tokens_per_second"), beat.get("device_bytes")
-        signs = beat.get("tokens"), _size(self.attempt.log)
-        done, total = int(progress.get("done", 0)), int(progress.get("total", 0))
-        self.stall.look(done, total, signs, now=now)
+        if self.pulse.counter:
+            signs = beat.get("tokens"), _size(self.attempt.log)
+            done, total = int(progress.get("done", 0)), int(progress.get("total", 0))
+            self.stall.look(done, total, signs, now=now)
         if self.ended is None and self.attempt.exit_file.exists():
             self.ended = now
         return changed

@@ -1,5 +1,6 @@
 """One job under torchrun, by the command of the documentation."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -59,14 +60,18 @@ def store(failed: Store, tmp_path: Path) -> Store:
 
 
 def run(
-    store: Store, *, entry: str = "too_large_for_one", devices: tuple[str, ...] = ()
+    store: Store,
+    *,
+    job: Job = SFT,
+    entry: str = "too_large_for_one",
+    devices: tuple[str, ...] = (),
 ) -> Outcome:
-    """Run the job on one core, or under torchrun with a process a device."""
+    """Run a job on one core, or under torchrun with a process a device."""
     preload = ("ablate.execution.worker", "ablate.training.base")
     local = replace(LOCAL, preload=preload, slots=1, devices=devices)
     entries = {**ENTRY_POINTS, "sft": f"sharded_stages:{entry}"}
     return run_study(
-        [SFT],
+        [job],
         store=store,
         study_name="toy",
         options=replace(
@@ -74,6 +79,7 @@ def run(
             local=local,
             entry_points=entries,
             resources=lambda job: Resources(devices=len(devices)),
+            budget_retries=0,
         ),
     )
 
@@ -167,3 +173,15 @@ def test_a_job_that_somebody_runs_is_left_alone(store: Store) -> None:
         begin(store.job(SFT.fingerprint))
     holder.release()
     assert len(attempts(store)) == 1
+
+
+def test_training_that_becomes_nan_stops_its_job_and_leaves_its_record(store: Store) -> None:
+    config = SFT.config.model_copy(update={"learning_rate": 1e30, "warmup_fraction": 0.0})
+    job = Job("sft", config, SFT.inputs)
+    failure = run(store, job=job).failures[job.fingerprint]
+    assert failure.kind == "non_finite_loss" and "Lower the learning rate" in failure.message
+    (attempt,) = store.attempts(job.fingerprint)
+    assert (attempt.verdict() or {})["final"] is True
+    # The step that made the weights useless was still finite itself.
+    lines = [json.loads(line) for line in attempt.metrics.read_text().splitlines()]
+    assert lines and lines[0]["loss"] > 0

@@ -136,6 +136,47 @@ def _checkpoint_and_die(workspace: Workspace) -> None:
     workspace.log_metrics(2, {"loss": 0.25})
 
 
+def _greedy(workspace: Workspace) -> None:
+    """Ask for more memory than any machine has, unless nothing runs beside."""
+    request = json.loads((workspace.scratch.parent / "request.json").read_text())
+    if not request["resources"]["alone"]:
+        bytearray(1 << 62)
+    _write(workspace)
+
+
+def _stall_once(workspace: Workspace) -> None:
+    """Take a step and no other, in the first attempt; beats go on meanwhile."""
+    workspace.progress(1, 100)
+    if workspace.scratch.parent.name == "1":
+        time.sleep(600)
+    _write(workspace)
+
+
+def _freeze_once(workspace: Workspace) -> None:
+    """Stop the whole process, beats and all, in the first attempt."""
+    if workspace.scratch.parent.name == "1":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    _write(workspace)
+
+
+def _long(workspace: Workspace) -> None:
+    """Take 25 steps of a tenth of a second, with a checkpoint after each."""
+    path = workspace.scratch / "steps"
+    done = len(path.read_text()) if path.exists() else 0
+    while done < 25:
+        time.sleep(0.1)
+        done += 1
+        path.write_text("x" * done)
+        workspace.report({"event": "checkpoint"})
+    _write(workspace)
+
+
+def _endless(workspace: Workspace) -> None:
+    """Save nothing and never end."""
+    workspace.log_metrics(1, {"loss": 0.5})
+    time.sleep(600)
+
+
 def _own_manifest(workspace: Workspace) -> None:
     (workspace.output / "manifest.json").write_text("{}")
 
@@ -146,10 +187,15 @@ BEHAVIOURS = {
     "die once": _die_once,
     "die always": _die_always,
     "diverge": lambda workspace: _fail_with("non_finite_loss"),
+    "endless": _endless,
     "environment": _environment,
+    "freeze once": _freeze_once,
+    "greedy": _greedy,
     "helper": _helper,
     "checkpoint": _checkpoint_and_die,
+    "long": _long,
     "manifest": _own_manifest,
+    "stall once": _stall_once,
     "wait": _wait,
 }
 
