@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ablate.plan.cells import Cell, expand
 from ablate.plan.data_jobs import data_of
@@ -64,6 +64,13 @@ class Plan:
     jobs: tuple[Job, ...]
     trials: tuple[Run, ...] = ()
     """Runs that only choose values of cells: what a study's tuning has asked for so far."""
+    pending: Mapping[str, str] = field(default_factory=dict)
+    """Why cells that are tuned have no runs yet, or never will, by name."""
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether cells still wait for their values."""
+        return any(not reason.startswith("failed") for reason in self.pending.values())
 
     @property
     def every_run(self) -> tuple[Run, ...]:

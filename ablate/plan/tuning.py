@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean
 
-from ablate.plan.build import Plan, Run, RunBuilder, is_tuned, ordered_jobs, runs_of
+from ablate.plan.build import Plan, Run, RunBuilder, is_tuned, ordered_jobs, plan_study, runs_of
 from ablate.plan.cells import Cell
 from ablate.plan.job import Job, with_upstream
 from ablate.plan.searching import Score, Search, Trial, TrialState
@@ -53,13 +53,14 @@ class Arm:
 class Tuning:
     """The tuning of one study; `plan` says what is needed now."""
 
-    def __init__(self, loaded: LoadedStudy, base: Plan) -> None:
-        """Begin every arm's search; ``base`` is the study's plan, which has its cells."""
+    def __init__(self, loaded: LoadedStudy, base: Plan | None = None) -> None:
+        """Begin every arm's search; ``base`` is the study's own plan, made here where left out."""
         study = loaded.study
         assert study.tune is not None, "the study tunes nothing"
         self.tune: Tune = study.tune
         self._seeds = range(study.seeds.n)
-        self._base = base
+        self._base = base = base or plan_study(loaded)
+        assert not base.trials, "a plan that has grown has lost what its cells were"
         match = study.match.budget if study.match is not None else None
         self._resolver = Resolver(loaded.files, match)
         self._builder = RunBuilder(study.seeds.vary)
@@ -133,7 +134,10 @@ class Tuning:
         known = [cell for cell in cells if cell.name not in tuned or cell.name in chosen]
         runs = tuple(runs_of(self._builder, known, self._seeds))
         jobs = dict.fromkeys([*_jobs_of(trials), *ordered_jobs(runs)])
-        return Plan(self._base.study, cells, runs, tuple(jobs), trials=tuple(trials))
+        pending = {name: why for name, why in self.pending().items() if name not in chosen}
+        return Plan(
+            self._base.study, cells, runs, tuple(jobs), trials=tuple(trials), pending=pending
+        )
 
     def _asked(self) -> Iterator[Run]:
         """Yield the runs of all trials so far: round by round, an arm beside the other."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -17,6 +17,7 @@ from ablate.plan.power import looks_of
 from ablate.reporting.costs import spent_by
 from ablate.reporting.inventory import Inventory
 from ablate.reporting.records import Design, RunKind, RunRecord, StudyRecord
+from ablate.reporting.tuned import tuned_record
 from ablate.spec.data import DataConfig
 from ablate.spec.factors import UNUSED
 from ablate.spec.load import LoadedStudy
@@ -48,6 +49,7 @@ def study_record(
         _described(_run_record(run, plan, inventory, reasons or {}, store=store), run.cell, loaded)
         for run in plan.runs
     )
+    runs += tuple(_described(_pending(run, plan), run.cell, loaded) for run in _not_yet(plan))
     results = sum(run.kind != "imported" and run.missing is None for run in runs)
     return StudyRecord(
         name=study.study,
@@ -73,6 +75,28 @@ def study_record(
         },
         data_notes=tuple(judge_notes(judged(plan.cells, loaded.files.datasets))),
         looks=looks_of(study),
+        tuned=tuned_record(loaded, store, reasons=reasons or {}),
+    )
+
+
+def _not_yet(plan: Plan) -> Iterator[Run]:
+    """Yield a run without jobs for each tuned cell that has no values, so that it has its row."""
+    yield from (Run(cell, 0, {}) for cell in plan.cells if cell.name in plan.pending)
+
+
+def _pending(run: Run, plan: Plan) -> RunRecord:
+    """Return the record of a run whose cell has no values yet, or never will."""
+    return RunRecord(
+        cell=run.cell.name,
+        levels={name: text for name, text in run.cell.levels.items() if text != UNUSED},
+        seed=run.seed,
+        run_id=run_id(plan.study, run),
+        parent=run.cell.parent,
+        kind=run.cell.start,
+        status=run.cell.status,
+        artifacts={},
+        fingerprints={},
+        missing=plan.pending[run.cell.name],
     )
 
 

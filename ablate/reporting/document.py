@@ -33,6 +33,7 @@ from ablate.reporting.sections import (
     sight,
     steps,
     training,
+    tuning,
 )
 from ablate.reporting.summary import observed
 
@@ -70,6 +71,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     outputs.tasks,
     judged.section,
     outputs.outputs,
+    tuning.section,
     costs.section,
     training.training,
     training.over_epochs,

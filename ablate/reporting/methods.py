@@ -14,6 +14,7 @@ from ablate.reporting.ranking import ranking_of
 from ablate.reporting.records import listed
 from ablate.reporting.scope import scope_of
 from ablate.reporting.tables import points
+from ablate.reporting.tuning import tuning_text
 from ablate.stats.verdicts import Verdict
 
 _BASES = {
@@ -103,6 +104,7 @@ def _further(found: Findings) -> Iterator[str]:
             "Adjusted p-values are those of the largest t of the family under joint resampling of"
             " items and seeds, stepped down (Romano and Wolf 2005); Holm's where items are missing."
         )
+    yield from tuning_text(found)
     yield from _looks(found)
     if any(not math.isnan(row.shrunken) for row in found.effects):
         yield (

@@ -13,6 +13,7 @@ from ablate.plan.record import RUNS
 from ablate.reporting.collect import study_record
 from ablate.reporting.looks import grown_plan
 from ablate.reporting.records import StudyRecord
+from ablate.reporting.tuned import tuned_plan
 from ablate.spec.load import LoadedStudy, load_study, study_from_text
 from ablate.store.layout import Store
 
@@ -109,13 +110,15 @@ def record_of(study: str | Path, store: Store) -> StudyRecord:
     Raises as `loaded_study`, and SurroundingsError where no job of it is finished.
     """
     loaded = loaded_study(study, store)
+    reasons = reasons_of(store, loaded.study.study)
     plan = plan_study(loaded)
+    if loaded.study.tune is not None:
+        plan, _ = tuned_plan(loaded, plan, store, reasons=reasons)
     if not any(store.has(job.stage, job.fingerprint) for job in plan.jobs):
         there = "" if store.root.is_dir() else " There is no such store."
         raise SurroundingsError(
             f"{store.root}: no finished job of study {plan.study}; results need at least one."
             f"{there} Run it first: ablate run FILE"
         )
-    reasons = reasons_of(store, plan.study)
     plan = grown_plan(loaded, plan, store, reasons=reasons)
     return study_record(loaded, plan, store, reasons=reasons)

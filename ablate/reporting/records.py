@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from ablate.reporting.tuned import Tuned
 from ablate.spec.analysis import Analysis
 from ablate.stats.sequential import Looks
 
@@ -88,6 +89,8 @@ class StudyRecord:
     """What the study calls a data artifact, by fingerprint; others have their own names."""
     data_notes: tuple[str, ...] = ()
     """Sentences on who labelled and who judges."""
+    tuned: Tuned | None = None
+    """What the study's tuning tried and chose; None for one that tunes nothing."""
     looks: Looks | None = None
     """Looks that the study declares; None where the number of seeds is fixed."""
 

@@ -20,6 +20,7 @@ from ablate.reporting.reward_outcome import reward_policy
 from ablate.reporting.step_figures import cumulative, duel, step_frames, stepwise
 from ablate.reporting.task_levels import task_levels
 from ablate.reporting.training_figures import offline_curves, online_curves
+from ablate.reporting.tuning import tuning_curves
 
 FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "stepwise": stepwise,
@@ -37,6 +38,7 @@ FIGURES: dict[str, Callable[[Findings], Drawing | None]] = {
     "training-online": online_curves,
     "training-offline": offline_curves,
     "over-optimization": reward_kl,
+    "tuning": tuning_curves,
     "costs": costs,
     "trade-offs": trade_offs,
     "task-levels": task_levels,

@@ -34,6 +34,7 @@ from ablate.reporting.scores_judged import judged_table
 from ablate.reporting.scores_spread import spread_table
 from ablate.reporting.scores_tasks import task_tables
 from ablate.reporting.tables import Cell, Table
+from ablate.reporting.tuning import trial_table, tuning_table
 
 Maker = Callable[[Findings], Table | None]
 """Makes one table; None for a study that does not have it."""
@@ -89,6 +90,8 @@ TABLES: dict[str, Maker] = {
     "safety": safety_table,
     "judged": judged_table,
     "diagnostics": diagnostics_table,
+    "tuning": tuning_table,
+    "tuning-trials": trial_table,
     "costs": tables.costs,
     "over-optimization": reward_kl_table,
     "data": partial(_data, name="data"),
