@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from ablate.spec.config import Config, added_later, not_identity
 from ablate.spec.shaping import Shaping
@@ -43,7 +43,7 @@ class EvaluationConfig(Config):
     """Who compares or grades, where a task needs a judge."""
     against: Literal["file", "reference"] = added_later("file", neutral="file")
     """Whose replies a judge compares with: those in the task's file, or the SFT policy's own."""
-    checkpoint: str = added_later("", neutral="")
+    checkpoint: Annotated[str, Field(pattern=r"^(kept/[0-9]+)?$")] = added_later("", neutral="")
     """Which of the policy's kept checkpoints, filled in by the plan; empty takes the last."""
     definition: SuiteDefinition | None = added_later(None, neutral=None)
     """The suite's tasks, filled in by the loader; None for the suites that are code."""
