@@ -18,6 +18,7 @@ from ablate.store.attempts import Attempt
 from ablate.store.locks import Lock
 
 _TIME_LIMIT = re.compile(r"time.?limit|TIMEOUT", re.IGNORECASE)
+_MEMORY_LIMIT = re.compile(r"OUT_OF_MEMORY")
 GIVE_LONGER = "Give it longer (`hours` of the place), or let it checkpoint more often"
 """What helps a job whose time limit ends it before it saves a checkpoint."""
 LINGER_SECONDS = 30.0
@@ -131,6 +132,8 @@ def verdict(attempt: Attempt, observation: Observation, *, memory_kills: int) ->
     code = observation.code
     if _TIME_LIMIT.search(observation.reason):
         return Failure(FailureClass.TIMEOUT, f"{observation.reason}. {GIVE_LONGER}")
+    if _MEMORY_LIMIT.search(observation.reason):
+        return Failure(FailureClass.OUT_OF_MEMORY, observation.reason)
     if observation.blameless:
         return Failure(FailureClass.PREEMPTED, observation.reason)
     if code == EXIT_DISK_FULL:

@@ -31,7 +31,8 @@ class Observation:
     certain: bool = False
     """The engine saw the process end itself. Without this, a missing heartbeat must agree."""
     reason: str = ""
-    """The engine's own words; ``time limit`` or ``TIMEOUT`` tells that the limit ended it."""
+    """The engine's own words; ``time limit`` or ``TIMEOUT`` tells that the limit ended it,
+    ``OUT_OF_MEMORY`` that its memory did."""
     blameless: bool = False
     """The engine itself failed, so the job's retries are not touched."""
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 
 from ablate.errors import SurroundingsError
 from ablate.execution.engines import slurm_pack
-from ablate.execution.engines.places import SlurmPlace
 from ablate.execution.engines.protocol import Observation, Resources, State, Submission
 from ablate.execution.engines.slurm_board import SlurmBoard
 from ablate.execution.engines.slurm_client import Row, SlurmClient, Unreachable
@@ -285,29 +284,6 @@ class SlurmEngine:
                 f"({held.word.reason}{_last_line(attempt)}). Do the nodes see {attempt.root} and "
                 f"{self._options.python}? Is `setup` of the place right?"
             )
-
-
-def open_slurm(
-    place: SlurmPlace, *, slots: int | None = None, network: bool = False
-) -> SlurmEngine:
-    """Return the engine that a place describes, with at most ``slots`` attempts at a time."""
-    chosen = slots or place.slots or SlurmOptions.slots
-    return SlurmEngine(
-        SlurmOptions(
-            slots=chosen,
-            threads=place.threads,
-            partition=place.partition,
-            account=place.account,
-            memory_gb=place.memory_gb,
-            pack=place.pack,
-            slots_per_device=place.slots_per_device,
-            accelerators=place.accelerators,
-            setup=place.setup,
-            options=place.options,
-            python=place.python or SlurmOptions.python,
-            network=network,
-        )
-    )
 
 
 def _last_line(attempt: Attempt) -> str:

@@ -140,7 +140,7 @@ class SlurmQueue:
     def _batch(self, group: list[Submission]) -> Batch:
         resources = group[0].resources
         devices = resources.devices if resources.devices and self._has_devices() else 0
-        size = self._options.pack
+        size = 1 if resources.alone else self._options.pack
         if devices:
             size = self._options.slots_per_device if resources.shares and devices == 1 else 1
         units = [

@@ -130,6 +130,7 @@ def _parameters(
         "cpus_per_task": cores,
         "gres": _gres(options, unit.devices),
         "mem": _memory(unit, options),
+        "exclusive": True if unit.resources.alone and not unit.devices else None,
     }
     return {
         **asked,
