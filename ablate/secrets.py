@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO, cast
 
 MASK = "[masked]"
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
@@ -85,6 +87,41 @@ class Masker:
         if isinstance(value, str) and value and _SECRET_FIELD.match(str(name)):
             return MASK
         return self.tree(value)
+
+
+class MaskedStream:
+    """A text stream that writes without secrets; everything else is the stream's own."""
+
+    def __init__(self, stream: TextIO, masker: Masker) -> None:
+        """Write to ``stream``."""
+        self._stream, self._masker = stream, masker
+
+    def write(self, text: str) -> int:
+        """Write the text without secrets; return the length of what was given."""
+        self._stream.write(self._masker.text(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write every line without secrets."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the stream has."""
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def masked_output() -> Iterator[None]:
+    """Mask what Python code writes to standard output and error within the block.
+
+    What other programs and compiled code write there goes past it, as does a secret that is
+    written in pieces.
+    """
+    masker = Masker()
+    out, error = MaskedStream(sys.stdout, masker), MaskedStream(sys.stderr, masker)
+    with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, error)):
+        yield
 
 
 def _values(environment: Mapping[str, str]) -> set[str]:

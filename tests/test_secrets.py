@@ -1,10 +1,13 @@
 """What is masked, and what has to stay."""
 
 import json
+import logging
+import sys
+import traceback
 
 import pytest
 
-from ablate.secrets import MASK, Masker
+from ablate.secrets import MASK, Masker, masked_output
 
 ENVIRONMENT = {
     "HF_TOKEN": "hunter2",
@@ -72,3 +75,23 @@ def test_a_tree_keeps_its_shape_its_keys_and_its_numbers() -> None:
         "of": [1, None, MASK, 0.5],
         "token": "t",
     }
+
+
+def test_what_python_writes_within_the_block_is_masked(monkeypatch, capsys):
+    monkeypatch.setenv("HF_TOKEN", "hunter2")
+    handler_of = logging.StreamHandler
+    with masked_output():
+        print("a hunter2 b")
+        sys.stdout.writelines(["x hunter2\n"])
+        logger = logging.Logger("toy")
+        logger.addHandler(handler_of(sys.stderr))
+        logger.error("with hunter2")
+        try:
+            raise ValueError("hunter2 is wrong")
+        except ValueError:
+            traceback.print_exc()
+    print("hunter2")
+    out, error = capsys.readouterr()
+    assert out == f"a {MASK} b\nx {MASK}\nhunter2\n"
+    assert f"with {MASK}" in error and f"ValueError: {MASK} is wrong" in error
+    assert "hunter2" not in error.replace('raise ValueError("hunter2 is wrong")', "")

@@ -8,6 +8,7 @@ from ablate.cli.opening import open_store, recorded, study_name
 from ablate.cli.output import print_json
 from ablate.errors import StudyError, SurroundingsError, nearest
 from ablate.execution.status import JobLog, job_logs
+from ablate.secrets import Masker
 from ablate.store.layout import Store
 
 Cells = dict[str, dict[str, dict[str, None]]]
@@ -57,8 +58,9 @@ def _parts(job: str, cells: Cells) -> tuple[str, int | None]:
 
 
 def _text(log: JobLog) -> str:
+    """Return a job's log; secrets that another program wrote there are masked."""
     try:
-        return log.log.read_text(encoding="utf-8", errors="replace")
+        return Masker().text(log.log.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return ""
 

@@ -6,12 +6,13 @@ import errno
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ablate.errors import AblateError, StageError, StudyError, unknown_choice
+from ablate.secrets import Masker
 
 
 class FailureClass(StrEnum):
@@ -96,8 +97,18 @@ def failure_from(record: Any) -> Failure:
 
 
 def classify(error: BaseException, folder: Path) -> Failure:
-    """Return the failure that ``error`` stands for; ``folder`` is where the job writes."""
-    message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    """Return the failure that ``error`` stands for; ``folder`` is where the job writes.
+
+    Its message holds no secret, because it goes into the status, the trackers and the report.
+    """
+    masker = Masker()
+    # Masked before it is cut, which could leave half a secret.
+    message = masker.text(f"{type(error).__name__}: {' '.join(str(error).split())}")[:500]
+    failure = _classify(error, folder, message=message)
+    return replace(failure, message=masker.text(failure.message))
+
+
+def _classify(error: BaseException, folder: Path, *, message: str) -> Failure:
     if isinstance(error, StageError):
         known = error.kind in set(FailureClass)
         return Failure(FailureClass(error.kind) if known else FailureClass.BUG, str(error))

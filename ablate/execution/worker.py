@@ -26,6 +26,7 @@ from ablate.execution.failures import FailureClass, classify
 from ablate.execution.numerics import numerics
 from ablate.execution.stages import load_entry_point
 from ablate.plan.fingerprint import fingerprint
+from ablate.secrets import masked_output
 from ablate.spec.stages import CONFIG_CLASSES
 from ablate.store.attempts import Attempt
 from ablate.store.files import sha256, sync_tree, tree_files, write_json
@@ -53,6 +54,7 @@ class Stop:
         self.asked = True
 
 
+@masked_output()
 def run_attempt(
     folder: Path, run: Callable[[Workspace, Mapping[str, Any]], None] | None = None
 ) -> int:
