@@ -57,7 +57,7 @@ def held_study(store: Store, study: str, *, book: Book, text: str | None) -> Ite
     lease = Lock(folder / "lease")
     plan = PlanFile(store, study, book)
     try:
-        with store.guard(), surroundings(folder):
+        with store.guard(), private(), surroundings(folder):
             if not lease.acquire(study=study):
                 raise SurroundingsError(_held(study, lease))
             if text is not None:

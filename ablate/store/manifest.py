@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ablate.store.files import read_json, sha256, tree_files
@@ -73,14 +73,26 @@ class Manifest:
 
 
 def manifest_from(record: Any) -> Manifest | None:
-    """Read a record that `Manifest.as_json` made; None where it is not one of this schema."""
+    """Read a record that `Manifest.as_json` made; None where it is not one of this schema.
+
+    Also None where it names a file outside of the folder that it stands in.
+    """
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         return None
     try:
         files = {name: FileEntry(**entry) for name, entry in record["files"].items()}
+        if not all(map(is_inside, files)):
+            return None
         return Manifest(**{**record, "files": files})
     except (KeyError, TypeError, AttributeError):
         return None
+
+
+def is_inside(name: str) -> bool:
+    """Tell whether a file's name stays in the folder that it is relative to."""
+    path = PurePosixPath(name)
+    absolute = path.is_absolute()
+    return bool(path.parts) and not absolute and ".." not in path.parts and "\0" not in name
 
 
 def read_manifest(folder: Path) -> Manifest | None:
