@@ -26,6 +26,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -72,11 +73,19 @@ class Looks:
 
     def levels(self, alpha: float) -> tuple[float, ...]:
         """Return the two-sided nominal level of each look; they add up to ``alpha``."""
+        spent = [0.0, *(self._spent(alpha, count) for count in self.counts)]
+        return tuple(after - before for before, after in pairwise(spent))
+
+    def level(self, alpha: float, number: int) -> float:
+        """Return the two-sided nominal level of one look, from 1."""
+        before = self._spent(alpha, self.counts[number - 2]) if number > 1 else 0.0
+        return self._spent(alpha, self.counts[number - 1]) - before
+
+    def _spent(self, alpha: float, count: int) -> float:
+        """Return the two-sided alpha that is spent at ``count`` seeds."""
         if self.spend == "even":
-            return (alpha / len(self.counts),) * len(self.counts)
-        fractions = [count / self.counts[-1] for count in self.counts]
-        spent = [0.0, *(2 * obrien_fleming(alpha / 2, fraction) for fraction in fractions)]
-        return tuple(after - before for before, after in zip(spent, spent[1:], strict=False))
+            return alpha * (self.counts.index(count) + 1) / len(self.counts)
+        return 2 * obrien_fleming(alpha / 2, count / self.counts[-1])
 
     def at(self, number: int) -> Look:
         """Return a look by its number, from 1."""
@@ -103,7 +112,7 @@ class Look:
 
     def level(self, alpha: float) -> float:
         """Return the two-sided nominal level here when all looks together have ``alpha``."""
-        return self.looks.levels(alpha)[self.number - 1]
+        return self.looks.level(alpha, self.number)
 
     def overall(self, p_value: float) -> float:
         """Return the smallest alpha at which a two-sided p-value here is below its level.
@@ -114,6 +123,8 @@ class Look:
             return p_value
         if p_value >= self.level(LARGEST):
             return 1.0
+        if self.looks.spend == "even":
+            return p_value * len(self.looks.counts)
         low, high = math.log(p_value), math.log(LARGEST)
         for _ in range(60):
             middle = (low + high) / 2
