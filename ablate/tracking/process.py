@@ -83,6 +83,11 @@ class Sinks:
     _running: list[SinkProcess] = field(default_factory=list)
     _awake: bool = False
 
+    @property
+    def running(self) -> int:
+        """How many processes were started."""
+        return len(self._running)
+
     def wake(self) -> None:
         """Start the processes where they are not started yet; returns at once."""
         if not self._awake:
