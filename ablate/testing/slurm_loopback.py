@@ -59,6 +59,8 @@ SlurmctldParameters=preempt_send_user_signal
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait=5
+# How long commands try to reach a controller that is down; 10 seconds unless told otherwise.
+MessageTimeout=2
 SlurmdTimeout=20
 SlurmctldTimeout=10
 JobCompType=jobcomp/none
@@ -156,6 +158,17 @@ class SlurmLoopback:
         for pid in list(processes_of(self.folder)):
             if _command(pid).startswith(f"slurmstepd: [{job}."):
                 os.kill(pid, signal.SIGKILL)
+
+    def mend(self) -> None:
+        """End all jobs, start what was killed, and wait until every node is idle."""
+        if "slurmctld" not in self._daemons:
+            self.start_controller()
+        for node in NODES:
+            if node not in self._daemons:
+                self.start_node(node)
+            self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        self.run("scancel", f"--user={getpass.getuser()}", check=False)
+        self.await_idle()
 
     def await_idle(self) -> None:
         """Wait until every node is idle."""

@@ -28,6 +28,8 @@ from ablate.store.attempts import Attempt
 
 LOOK_SECONDS = 0.2
 """Between two looks at exit records while waiting."""
+ASKING_SECONDS = 0.02
+"""Between two looks while an answer of Slurm's is on its way."""
 BLIND = 3
 """Attempts that ended before their first sign of life, none having lived, after which we give up:
 nothing would ever run."""
@@ -116,7 +118,7 @@ class SlurmEngine:
             left = deadline - time.monotonic()
             if words != before or left <= 0.0:
                 return words
-            time.sleep(min(LOOK_SECONDS, left))
+            time.sleep(min(ASKING_SECONDS if self._board.is_asking else LOOK_SECONDS, left))
 
     def cancel(self, handle: str, *, gently: bool) -> None:
         """Have Slurm end it, or send SIGTERM, which workers take as a wish; as often as it takes.
@@ -153,6 +155,7 @@ class SlurmEngine:
         for held in self._held.values():
             if held.gently is not None and held.word.state is not State.GONE:
                 self._pass_on(held)
+        self._board.close()
 
     def _word(self, handle: str) -> Observation:
         held = self._held.get(handle)

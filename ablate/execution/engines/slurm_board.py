@@ -6,7 +6,7 @@ import logging
 import math
 import time
 
-from ablate.execution.engines.slurm_client import Row, SlurmClient, Unreachable
+from ablate.execution.engines.slurm_client import Question, Row, SlurmClient, Unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,9 @@ class SlurmBoard:
         self._interval = least_seconds
         self._tried = -math.inf
         self._rows: dict[Key, Row] = {}
-        self._silent = False
+        self._question: Question | None = None
+        self.is_silent = False
+        """Whether the last question got no answer."""
         self.asked = -math.inf
         """When the last answered question was put, in monotonic seconds."""
 
@@ -42,30 +44,47 @@ class SlurmBoard:
         """Ask again as soon as is decent: something has happened."""
         self._interval = self._least
 
-    def look(self, *, now: bool = False) -> bool:
-        """Ask if it is time to; with ``now`` unless that was done a moment ago.
+    @property
+    def is_asking(self) -> bool:
+        """Whether an answer may come any moment."""
+        return self._question is not None
 
-        True if there was an answer. Raises nothing: silence leaves everything as it was.
+    def look(self, *, now: bool = False) -> bool:
+        """Ask if it is time to, and take in an answer that has come; never waits.
+
+        With ``now`` it asks unless that was done a moment ago, and waits for the answer. True if
+        that is known now which was true at the last question. Raises nothing: silence leaves
+        everything as it was.
         """
         start = time.monotonic()
-        if start - self._tried < (self._least if now else self._interval):
-            return now and not self._silent and self.asked == self._tried
-        self._tried = start
+        due = start - self._tried >= (self._least if now else self._interval)
         try:
-            rows = self._client.rows()
+            if self._question is None and due:
+                self._tried = start
+                self._question = self._client.ask()
+            if self._question is not None and (now or self._question.is_over()):
+                question, self._question = self._question, None
+                self._take(self._client.rows(question))
         except Unreachable as error:
-            if not self._silent:
+            if not self.is_silent:
                 logger.warning("Slurm does not answer, everything stays as it is: %s", error)
-            self._silent = True
+            self.is_silent = True
             self._interval = min(self._most, self._interval * GROWTH)
-            return False
-        if self._silent:
+        return not self.is_silent and self.asked == self._tried
+
+    def close(self) -> None:
+        """Wait for no answer any more."""
+        if self._question is not None:
+            self._question.drop()
+            self._question = None
+
+    def _take(self, rows: list[Row]) -> None:
+        if self.is_silent:
             logger.warning("Slurm answers again")
-        self._silent, self.asked = False, start
+        self.is_silent, self.asked = False, self._tried
         found: dict[Key, Row] = {}
         for row in sorted(rows, key=lambda row: row.number):
             found[row.name, row.task] = row
         same = found == self._rows
         self._interval = min(self._most, self._interval * GROWTH) if same else self._least
         self._rows = found
-        return True

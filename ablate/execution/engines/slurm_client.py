@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,11 +111,15 @@ class SlurmClient:
             "(partition, account, hours, memory_gb, options), or ask who runs the cluster."
         )
 
-    def rows(self) -> list[Row]:
-        """Return all jobs of this user that Slurm remembers; raises Unreachable."""
+    def ask(self) -> Question:
+        """Ask for all jobs of this user; raises Unreachable."""
         form = ",".join(f"{name}:{width}" for name, width in FIELDS.items())
         command = ["squeue", "--noheader", "--array", "--states=all", f"--user={self._user}"]
-        done = _run([*command, f"--Format={form}"])
+        return Question([*command, f"--Format={form}"])
+
+    def rows(self, question: Question) -> list[Row]:
+        """Return all jobs of this user that Slurm remembers; raises Unreachable."""
+        done = question.result()
         if done.returncode:
             raise Unreachable(_words(done))
         return [row for line in done.stdout.splitlines() if (row := parse_row(line)) is not None]
@@ -186,21 +192,51 @@ def _number(text: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
+class Question:
+    """A command that is being run; a slurmctld that is down keeps one waiting for many seconds."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """Start it; raises Unreachable where that is impossible."""
+        self._command = command
+        self._deadline = time.monotonic() + LONGEST_SECONDS
+        # Files and not pipes: nobody reads while it runs, and a pipe would fill up.
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err
+            )
+        except OSError as error:
+            raise Unreachable(f"{command[0]}: {error.strerror or error}") from None
+
+    def is_over(self) -> bool:
+        """Tell whether `result` returns at once."""
+        return self._process.poll() is not None or time.monotonic() > self._deadline
+
+    def result(self) -> subprocess.CompletedProcess[str]:
+        """Wait for the end; raises Unreachable where it does not come."""
+        try:
+            code = self._process.wait(max(0.0, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.drop()
+            name = self._command[0]
+            raise Unreachable(f"{name} did not answer in {LONGEST_SECONDS:.0f} s") from None
+        texts = []
+        for file in (self._out, self._err):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+            file.close()
+        return subprocess.CompletedProcess(self._command, code, *texts)
+
+    def drop(self) -> None:
+        """End it unanswered."""
+        self._process.kill()
+        self._process.wait()
+        self._out.close()
+        self._err.close()
+
+
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=LONGEST_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise Unreachable(f"{command[0]} did not answer in {LONGEST_SECONDS:.0f} s") from None
-    except OSError as error:
-        raise Unreachable(f"{command[0]}: {error.strerror or error}") from None
+    return Question(command).result()
 
 
 def _words(done: subprocess.CompletedProcess[str]) -> str:

@@ -97,6 +97,8 @@ class SlurmQueue:
         """
         if time.monotonic() < self._next or not len(self):
             return
+        if self._board.is_silent:  # Trying it would only keep everybody waiting.
+            return
         try:
             self._batches += self._gathered()
             while self._batches:
@@ -104,7 +106,8 @@ class SlurmQueue:
                 yield self._batches.pop(0)
             self._pause = FIRST_PAUSE_SECONDS
         except Unreachable as error:
-            logger.warning("not submitted, trying again in %.0f s: %s", self._pause, error)
+            if self._pause == FIRST_PAUSE_SECONDS:
+                logger.warning("not submitted, trying again now and then: %s", error)
             self._next = time.monotonic() + self._pause
             self._pause = min(LONGEST_PAUSE_SECONDS, 2.0 * self._pause)
 
