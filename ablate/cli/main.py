@@ -8,17 +8,17 @@ surroundings must change (disk, permission, missing model or data, a study that 
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import io
 import sys
 from collections.abc import Sequence
 
 from ablate import __version__
+from ablate.cli.codes import said
 from ablate.cli.housekeeping import add_adopt, add_doctor, add_gc
+from ablate.cli.steering_arguments import AnyOrder, add_ctl, add_overnight, add_watch
 from ablate.cli.trackers import add_track
-from ablate.errors import AblateError, StudyError, SurroundingsError
-from ablate.store.files import REMEDIES
+from ablate.errors import AblateError
 
 EPILOG = """exit codes: 0 done, 1 bug, 2 command line or study file, 3 surroundings,
 4 some jobs failed, 130 interrupted. Environment: ABLATE_STORE, ABLATE_DATA_DIR,
@@ -27,9 +27,6 @@ ABLATE_MODEL_DIR, ABLATE_TRACK, MLFLOW_TRACKING_URI, WANDB_MODE, NO_COLOR."""
 NAMESAKE = "ablate"
 """A report generator of this name is in the package index; it installs the same package."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""A full disk may be met at any write, that of our own output among them."""
-
 COMMANDS = {
     "init": "write a commented study and a smoke study to start from",
     "check": "report every problem of a study file",
@@ -37,6 +34,8 @@ COMMANDS = {
     "plan": "show what will run and what it will cost",
     "run": "run a study; the same command resumes it",
     "status": "show how far a study is",
+    "watch": "show a study live, reading files only",
+    "ctl": "steer a study while it runs: pause, cancel, retry, priority, set",
     "report": "render the report of a study",
     "diff": "compare two studies, or two cells, with intervals",
     "rescore": "score stored outputs again, as the suite does now, without a model",
@@ -56,7 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="ablate", description="Ablation studies of preference learning.", epilog=EPILOG
     )
     parser.add_argument("--version", action="version", version=f"ablate {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=AnyOrder
+    )
     made = {}
     for name, text in COMMANDS.items():
         made[name] = subparsers.add_parser(name, help=text, description=text)
@@ -66,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_study(made[name])
     for name in ("plan", "run", "report", "rescore", "status", "logs", "export", "diff"):
         _add_store(made[name])
-    for name in ("gc", "adopt", "doctor"):
+    for name in ("gc", "adopt", "doctor", "ctl", "watch"):
         _add_store(made[name])
     add_gc(made["gc"])
     add_adopt(made["adopt"])
@@ -77,6 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
     made["logs"].add_argument("job", help="CELL[/STAGE][@ATTEMPT], or the start of a fingerprint")
     made["logs"].add_argument("--study", help="study name or file, where several are stored")
     made["models"].add_argument("name", nargs="?", help="a model of the list, or its hub id")
+    add_ctl(made["ctl"])
+    add_watch(made["watch"])
+    add_overnight(made["run"])
     _add_export(made["export"])
     _add_diff(made["diff"])
     _add_data(made["data"])
@@ -222,26 +226,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Where the locale has no Unicode a name loses a character, and the command goes on.
         sys.stdout.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
+    args.argv = list(sys.argv[1:] if argv is None else argv)
     _warn_of_namesake()
     try:
         command = importlib.import_module(f"ablate.cli.{args.command}_command")
         return int(command.run(args))
-    except StudyError as error:
-        return _fail(error, 2)
-    except SurroundingsError as error:
-        return _fail(error, 3)
-    except AblateError as error:
-        return _fail(error, 1)
     except BrokenPipeError:
         # The reader of our output (head, less) is gone; that is its right.
         sys.stderr.close()
         return 0
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        return _fail(SurroundingsError(f"{error.filename or 'output'}: {REMEDIES[error.errno]}"), 3)
-    except KeyboardInterrupt:
-        return 130
+    except (AblateError, OSError, KeyboardInterrupt) as error:
+        return said(error)
 
 
 def _warn_of_namesake() -> None:
@@ -257,8 +252,3 @@ def _warn_of_namesake() -> None:
         f"both own the package 'ablate'. Remove one: pip uninstall {NAMESAKE}",
         file=sys.stderr,
     )
-
-
-def _fail(error: AblateError, code: int) -> int:
-    print(error, file=sys.stderr)
-    return code

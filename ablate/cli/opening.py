@@ -30,6 +30,7 @@ class RecordedJob(BaseModel):
     kind: str
     size: float
     model: str
+    inputs: dict[str, str] = {}
 
 
 class RecordedRun(BaseModel):

@@ -6,8 +6,10 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from typing import Any, TextIO
 
 
@@ -57,6 +59,13 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock_time(seconds: float) -> str:
+    """Return a time, in seconds since the epoch, as ``08:00`` today, else with its date."""
+    moment = datetime.fromtimestamp(seconds)
+    today = datetime.fromtimestamp(time.time()).date()
+    return moment.strftime("%H:%M" if moment.date() == today else "%Y-%m-%d %H:%M")
 
 
 def size(amount: float) -> str:

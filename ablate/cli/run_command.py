@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from ablate.cli.detach import Session, detach
+from ablate.cli.forecast import write_forecast
 from ablate.cli.growing import Growing, as_grown, pieces_of, whole
 from ablate.cli.needs import check_needs
 from ablate.cli.opening import OpenStudy, history, open_store, open_study
@@ -37,7 +39,14 @@ INTERRUPTED = 130
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is missing, render the report, and say how it ended."""
+    """Run what is missing, render the report, and say how it ended; or let that be done."""
+    if args.detach and (code := detach(args)) is not None:
+        return code
+    session = Session(args)
+    return session.run(lambda: _run_whole(args, session))
+
+
+def _run_whole(args: argparse.Namespace, session: Session) -> int:
     opened = open_study(args.study, args.sets)
     store, place = open_store(args), where(args)
     trackers(args)  # Looked for before anything trains.
@@ -53,24 +62,22 @@ def run(args: argparse.Namespace) -> int:
         _record(known.plan, folder, args)
         _declare(known, store, folder)
     with private():  # The tracking process inherits it; the report below is for others.
-        outcome = _run(opened, store, args, place)
+        outcome = _run(opened, store, args, place=place, session=session)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
         _print_outcome(outcome)
+    document = {
+        "study": opened.plan.study,
+        "complete": outcome.complete,
+        "stopped": outcome.stopped,
+        "jobs": {state.value: outcome.count(state) for state in JobState},
+        "failures": {key: asdict(failure) for key, failure in outcome.failures.items()},
+        "seconds": outcome.seconds,
+    }
+    session.outcome(document)
     report = None if args.no_report else _report(opened, store, args.reports)
+    document["report"] = report
     if args.json:
-        states = {state.value: outcome.count(state) for state in JobState}
-        failures = {key: asdict(failure) for key, failure in outcome.failures.items()}
-        print_json(
-            {
-                "study": opened.plan.study,
-                "complete": outcome.complete,
-                "stopped": outcome.stopped,
-                "jobs": states,
-                "failures": failures,
-                "seconds": outcome.seconds,
-                "report": report,
-            }
-        )
+        print_json(document)
     elif report:
         print(f"report: {report}")
     if outcome.complete:
@@ -101,14 +108,22 @@ def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:
     return str(render(opened, store, reports).html)
 
 
-def _run(opened: OpenStudy, store: Store, args: argparse.Namespace, place: Where) -> Outcome:
+def _run(
+    opened: OpenStudy, store: Store, args: argparse.Namespace, *, place: Where, session: Session
+) -> Outcome:
     slots, estimator = place.slots(opened.plan.jobs), Estimator(history(store))
     progress = Progress(opened.plan, estimator, slots=slots, stream=sys.stderr)
+    hook = session.listener(opened.plan, store)
     tracking = Tracking(opened.plan, store.root, trackers(args))
     runs = _in_order(opened.plan, opened)
     wanted = CompleteRuns(runs, estimator, devices=place.devices)
 
+    def expect(plan: Plan = opened.plan) -> None:
+        expected = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
+        write_forecast(store, plan.study, expected, slots=slots)
+
     def grew(plan: Plan) -> None:
+        expect(plan)
         progress.extend(plan)
         tracking.extend(plan)
         wanted.runs = _in_order(plan, opened)
@@ -128,6 +143,8 @@ def _run(opened: OpenStudy, store: Store, args: argparse.Namespace, place: Where
         wanted=wanted,
         until=place.until,
         budget_seconds=place.budget_seconds,
+        wishes=session.wishes,
+        while_held=lambda: session.held(store, opened.plan.study, expect),
     )
     try:
         return run_study(
@@ -135,7 +152,7 @@ def _run(opened: OpenStudy, store: Store, args: argparse.Namespace, place: Where
             store=store,
             study_name=opened.plan.study,
             options=options,
-            listener=Guarded(progress, *tracking.listeners),
+            listener=Guarded(progress, hook, *tracking.listeners),
         )
     finally:
         progress.close()

@@ -101,9 +101,11 @@ class Helm:
         failure = Failure(FailureClass.CANCELLED, "cancelled by the user")
         changed = []
         handles = {item.job.fingerprint: handle for handle, item in running.items()}
-        for name in self._known(command):
+        named = self._known(command)
+        waited = {name for name in named if self._book.states[name] is JobState.WAITING}
+        for name in named:
             runs = name in handles and name not in self.cancelled
-            if not runs and self._book.states[name] is not JobState.WAITING:
+            if not runs and name not in waited:
                 continue
             changed.append(name)
             if command.only_say:
@@ -112,7 +114,7 @@ class Helm:
                 self.cancelled.add(name)
                 running[handles[name]].is_stopping = True
                 self._engine.cancel(handles[name], gently=True)
-            else:
+            elif self._book.states[name] is JobState.WAITING:  # else skipped with its upstream
                 self._give_up(self._book.jobs[name], failure)
         return changed
 

@@ -122,8 +122,16 @@ class Queued(Guarded):
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
-    def _tell(self, call: Callable[[Listener], None]) -> None:
+    def put(self, call: Callable[[Listener], None]) -> None:
+        """Let the thread make a call, after those that wait."""
         self._calls.put(call)
+
+    def waiting(self) -> int:
+        """Return how many calls wait."""
+        return self._calls.qsize()
+
+    def _tell(self, call: Callable[[Listener], None]) -> None:
+        self.put(call)
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:

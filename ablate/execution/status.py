@@ -42,6 +42,14 @@ class RunningRow:
     """In the job's own steps; None before it says so."""
     hung: bool
     """Its process exists but shows no sign of life."""
+    stopping: bool = False
+    """It was told to stop after its next checkpoint."""
+    first_fraction: float = 0.0
+    """Share done when the attempt first said how far it was."""
+    first_seconds: float = 0.0
+    """When that was, since it was handed to the engine."""
+    tokens_per_second: float | None = None
+    """As it says itself; None where it does not."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,34 @@ class FailedRow:
     message: str
     log: Path | None
     """Log of the last attempt; None where there was none."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user has set while the study runs."""
+
+    paused: bool = False
+    """Nothing new is started."""
+    slots: int | None = None
+    """Jobs at a time, where a user changed it."""
+    until: float | None = None
+    """Deadline in seconds since the epoch; None without one."""
+    budget_seconds: float | None = None
+    """Of accelerators, or of slots where there is none; None without a budget."""
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """By fingerprint, where it is not 0."""
+
+
+@dataclass(frozen=True)
+class JobDetail:
+    """Single jobs as the controller last knew them, by fingerprint."""
+
+    took: Mapping[str, float]
+    """Seconds of every job whose artifact exists."""
+    cached: frozenset[str]
+    """Those of `took` that were there already."""
+    skipped: Mapping[str, str]
+    """Why jobs were skipped."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +111,7 @@ class StudyStatus:
     stages: tuple[StageRow, ...]
     running: tuple[RunningRow, ...]
     failed: tuple[FailedRow, ...]
+    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass(frozen=True)
@@ -121,19 +158,41 @@ def study_status(store: Store, study: str) -> StudyStatus:
 
     Raises SurroundingsError for a study that was never run in this store.
     """
+    return study_view(store, study)[0]
+
+
+def study_view(store: Store, study: str) -> tuple[StudyStatus, JobDetail]:
+    """Return where a study stands, with every job, from one reading of one file.
+
+    Raises SurroundingsError for a study that was never run in this store.
+    """
     folder = _folder(store, study)
     record = _mapping(read_json(folder / "status.json"))
     holder = _mapping(read_json(folder / "lease"))
     try:
-        return _status(store, study, record, holder=holder)
+        return _status(store, study, record, holder=holder), _detail(record)
     except (AttributeError, KeyError, TypeError, ValueError):  # A damaged record says nothing.
-        return _status(store, study, {}, holder=holder)
+        return _status(store, study, {}, holder=holder), _detail({})
+
+
+def _detail(record: Mapping[str, Any]) -> JobDetail:
+    return JobDetail(
+        took={str(name): float(seconds) for name, seconds in record.get("took", {}).items()},
+        cached=frozenset(record.get("cached", [])),
+        skipped=dict(record.get("skipped", {})),
+    )
 
 
 def _status(
     store: Store, study: str, record: Mapping[str, Any], *, holder: Mapping[str, Any]
 ) -> StudyStatus:
     state = str(record.get("state", "running"))
+    if (
+        state == "ended"
+        and _lives(holder)
+        and holder.get("since", 0.0) > record.get("updated", 0.0)
+    ):
+        state, record = "running", {}  # the next controller has not yet said a word
     if state != "ended" and not _lives(holder):
         state = "interrupted"
     stages = record.get("stages", {})
@@ -151,7 +210,12 @@ def _status(
         ),
         running=tuple(_running(row) for row in record.get("running", [])),
         failed=tuple(_failed(store, row) for row in record.get("failed", [])),
+        settings=_settings(_mapping(record.get("settings"))),
     )
+
+
+def _settings(record: Mapping[str, Any]) -> Settings:
+    return Settings(**{key: record[key] for key in record.keys() & set(Settings.__annotations__)})
 
 
 def stage_timings(store: Store, study: str) -> list[StageTimings]:
@@ -218,7 +282,7 @@ def _lives(holder: Mapping[str, Any]) -> bool:
 
 
 def _running(row: Mapping[str, Any]) -> RunningRow:
-    progress = row["progress"]
+    progress, first = row["progress"], row.get("first", {})
     return RunningRow(
         stage=row["stage"],
         fingerprint=row["fingerprint"],
@@ -227,6 +291,10 @@ def _running(row: Mapping[str, Any]) -> RunningRow:
         done=progress.get("done"),
         total=progress.get("total"),
         hung=row["hung"],
+        stopping=bool(row.get("stopping")),
+        first_fraction=float(first.get("fraction", 0.0)),
+        first_seconds=float(first.get("seconds", 0.0)),
+        tokens_per_second=progress.get("tokens_per_second"),
     )
 
 
