@@ -1,7 +1,8 @@
 """A real Ray cluster on loopback addresses, for tests: an imitation would find nothing.
 
 Every process of it carries a mark in its environment, and only those are ever ended: ``ray stop``
-would end all of Ray on the machine.
+would end all of Ray on the machine. A watchdog, which this module is as a program, ends them when
+the process that started the cluster goes, however that ends.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+SWEEP_SECONDS = 60.0
+"""For killed processes to end."""
 START_SECONDS = 120.0
 """For a node to start on a loaded machine; 5 to 10 are usual."""
 MARK = "ABLATE_RAY_LOOPBACK"
 """Variable that every process of the cluster has, and the jobs in it."""
 STORE_BYTES = 80_000_000
 """Of Ray's object store, which we do not use; hardly more than the least it takes."""
-QUICK_DEATHS = {
+SETTINGS = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "3000",
     "RAY_health_check_failure_threshold": "4",
+    "RAY_prestart_worker_first_driver": "0",
 }
-"""A lost node is noticed within seconds, not within half a minute."""
+"""A lost node is noticed within seconds, not within half a minute; no process waits in vain."""
 PROC = Path("/proc")
 
 
@@ -66,6 +70,10 @@ class RayLoopback:
         self._mark = uuid.uuid4().hex
         self._port = _free_port()
         self._nodes = 0
+        command = [sys.executable, "-m", __name__, self._mark, str(self._folder)]
+        self._watchdog = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
 
     @property
     def address(self) -> str:
@@ -80,7 +88,7 @@ class RayLoopback:
             command += [f"--address={self.address}"]
         else:
             command += ["--head", f"--port={self._port}", f"--temp-dir={self._folder}"]
-            command += ["--include-dashboard=false", "--disable-usage-stats"]
+            command += ["--include-dashboard=false", "--disable-usage-stats", "--no-monitor"]
         # Ray's own range of worker ports would be the same on every node.
         command += ["--min-worker-port=0", "--max-worker-port=0"]
         command += [f"--num-cpus={machine.cpus}", f"--num-gpus={machine.gpus}"]
@@ -93,7 +101,7 @@ class RayLoopback:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**os.environ, **QUICK_DEATHS, MARK: self._mark},
+                env={**os.environ, **SETTINGS, MARK: self._mark},
                 start_new_session=True,
                 timeout=START_SECONDS,
                 check=False,
@@ -113,26 +121,13 @@ class RayLoopback:
 
     def processes(self) -> list[int]:
         """Return every living process that was started with the cluster's mark, jobs included."""
-        found = []
-        for folder in PROC.iterdir():
-            if folder.name.isdigit():
-                with suppress(OSError):
-                    variables = (folder / "environ").read_bytes().split(b"\0")
-                    if f"{MARK}={self._mark}".encode() in variables:
-                        found.append(int(folder.name))
-        return found
+        return _marked(self._mark)
 
     def stop(self) -> None:
-        """End every process of the cluster."""
-        deadline = time.monotonic() + 30.0
-        while pids := self.processes():
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"Ray: processes {pids} do not end")
-            time.sleep(0.02)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """End every process of the cluster, and its folder."""
+        self._watchdog.communicate()
+        if self._watchdog.returncode:
+            raise RuntimeError(f"Ray: processes {self.processes()} do not end")
 
 
 @contextmanager
@@ -151,6 +146,31 @@ def _command() -> Path:
     return Path(sys.executable).with_name("ray")
 
 
+def _marked(mark: str) -> list[int]:
+    found = []
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                variables = (folder / "environ").read_bytes().split(b"\0")
+                if f"{MARK}={mark}".encode() in variables:
+                    found.append(int(folder.name))
+    return found
+
+
+def _sweep(mark: str, folder: Path) -> bool:
+    """Kill every process with the mark, and remove the folder; False if some do not end."""
+    deadline = time.monotonic() + SWEEP_SECONDS
+    while pids := _marked(mark):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
 def _words(pid: int) -> list[str]:
     try:
         return (PROC / str(pid) / "cmdline").read_text().split("\0")
@@ -166,3 +186,8 @@ def _free_port() -> int:
             port: int = probe.getsockname()[1]
         if not 10_000 <= port < 20_000:
             return port
+
+
+if __name__ == "__main__":
+    sys.stdin.read()  # Nothing is ever written: it ends with the process at the other end.
+    raise SystemExit(not _sweep(sys.argv[1], Path(sys.argv[2])))

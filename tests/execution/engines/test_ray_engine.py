@@ -23,6 +23,7 @@ from ablate.execution.engines.protocol import Engine, Resources, State
 from ablate.execution.engines.ray_engine import RayEngine, RayOptions
 from ablate.execution.options import Outcome, RunOptions
 from ablate.execution.stages import ENTRY_POINTS as STAGES
+from ablate.plan.job import Job
 from ablate.store.attempts import Attempt
 from ablate.store.layout import Store
 from ablate.store.processes import identify, is_alive
@@ -267,32 +268,6 @@ def test_a_job_outlives_a_killed_controller_and_the_next_one_commits_it(
     assert manifest is not None and manifest.engine == "ray"
 
 
-def test_a_job_whose_node_is_lost_runs_again_elsewhere_without_blame(
-    cluster: RayLoopback, tmp_path: Path
-) -> None:
-    store, gate = Store(tmp_path / "store"), tmp_path / "gate"
-    job = pairs("wait", location=str(gate))
-    # Only this node has so many CPUs, so the job runs there.
-    host = cluster.add(Machine(cpus=6))
-    options = RayOptions(address=cluster.address, threads=6)
-    outcomes: list[Outcome] = []
-    controller = threading.Thread(
-        target=lambda: outcomes.append(run_on_ray(options, store, [job], stale_seconds=3.0))
-    )
-    controller.start()
-    wait_for(lambda: starts(gate) == 1)
-    os.kill(cluster.raylet(host), signal.SIGKILL)
-    gate.with_name("gate.started").rename(tmp_path / "first")
-    cluster.add(Machine(cpus=6))
-    wait_for(lambda: starts(gate) == 1)
-    gate.touch()
-    controller.join(60.0)
-    assert outcomes and outcomes[0].complete
-    first, second = store.attempts(job.fingerprint)
-    assert (first.verdict() or {})["kind"] == "preempted" and first.exit() is None
-    assert (second.exit() or {})["status"] == "ok"
-
-
 @pytest.fixture(scope="module")
 def trained_here(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Return a store with the small study, run by the local engine."""
@@ -336,3 +311,40 @@ def test_a_job_of_two_accelerators_runs_under_torchrun_on_one_node(
     alone = load_file(trained_here.artifact(job.stage, job.fingerprint) / WEIGHTS)
     for name, weight in load_file(store.artifact(job.stage, job.fingerprint) / WEIGHTS).items():
         torch.testing.assert_close(weight, alone[name], atol=1e-5, rtol=0, msg=name)
+
+
+def test_a_job_whose_node_is_lost_runs_again_elsewhere_without_blame(
+    cluster: RayLoopback, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    gates = {seed: tmp_path / f"gate-{seed}" for seed in range(2)}
+    jobs = [pairs("wait", location=str(gates[seed]), seed=seed) for seed in gates]
+    # Each takes all CPUs of a node, so there is one on each.
+    options = RayOptions(address=cluster.address, threads=4)
+    outcomes: list[Outcome] = []
+    controller = threading.Thread(
+        target=lambda: outcomes.append(run_on_ray(options, store, jobs, stale_seconds=3.0))
+    )
+    controller.start()
+    wait_for(lambda: all(starts(gate) == 1 for gate in gates.values()))
+    raylet = cluster.raylet("127.0.0.3")
+    on_it = [parent(parent(_process(store, job))) == raylet for job in jobs]
+    lost, other = on_it.index(True), on_it.index(False)
+    os.kill(raylet, signal.SIGKILL)
+    verdict = store.job(jobs[lost].fingerprint) / "1" / "verdict.json"
+    wait_for(verdict.exists)
+    gates[other].touch()
+    wait_for(lambda: starts(gates[lost]) == 2)
+    gates[lost].touch()
+    controller.join(60.0)
+    assert outcomes and outcomes[0].complete
+    first, second = store.attempts(jobs[lost].fingerprint)
+    assert (first.verdict() or {})["kind"] == "preempted" and first.exit() is None
+    assert (second.exit() or {})["status"] == "ok"
+    assert starts(gates[other]) == 1
+
+
+def _process(store: Store, job: Job) -> int:
+    process = store.attempts(job.fingerprint)[-1].process()
+    assert process is not None
+    return process.pid
