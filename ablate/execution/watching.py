@@ -145,7 +145,8 @@ def verdict(attempt: Attempt, observation: Observation, *, memory_kills: int) ->
     how = "vanished" if code is None else f"ended with status {code}"
     if code is not None and code < 0:
         how = f"was killed by signal {-code}"
-    return Failure(FailureClass.WORKER_LOST, f"the worker {how} without an exit record")
+    why = f" ({observation.reason})" if observation.reason else ""
+    return Failure(FailureClass.WORKER_LOST, f"the worker {how} without an exit record{why}")
 
 
 def _size(path: Path) -> int:

@@ -126,7 +126,7 @@ class AttemptActor:
             os.killpg(self._process.pid, signal.SIGKILL)
         kills = out_of_memory_kills()
         if code == -signal.SIGKILL and kills is not None and kills > (self._kills or 0):
-            self._reason = self._reason or "killed by the kernel, which ran out of memory"
+            self._reason = self._reason or "OUT_OF_MEMORY: killed by its node's kernel"
         self._done.set()
         time.sleep(LINGER_SECONDS)
         os._exit(0)

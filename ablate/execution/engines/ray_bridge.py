@@ -170,9 +170,8 @@ class Bridge:
         if getattr(error, "actor_init_failed", False):
             return Observation(State.GONE, None, True, lines[-1])
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
-            return Observation(
-                State.GONE, None, True, "its node ran out of memory, and Ray chose it"
-            )
+            reason = "OUT_OF_MEMORY: killed by Ray, for its node had too little left"
+            return Observation(State.GONE, None, True, reason)
         alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
         if "never ran" in text or tracked.node in alive:
             told = [line for line in lines if line.startswith("The actor is dead because")]
