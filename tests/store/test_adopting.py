@@ -21,7 +21,7 @@ from ablate.store.layout import Store
 from ablate.store.trash import Trash
 
 POLICY = training("mine", pairs())
-ORIGIN = {"path": "/home/me/sft", "sha256": "ab" * 32, "note": "two epochs elsewhere"}
+ORIGIN = {"path": "/data/sft", "sha256": "ab" * 32, "note": "two epochs elsewhere"}
 
 
 def write(work: Path) -> None:
@@ -55,7 +55,7 @@ def test_an_artifact_that_is_there_is_not_replaced(store: Store) -> None:
         adopt(store, POLICY, write, study="mine", origin={"path": "other"})
     manifest = store.manifest("sft", POLICY.fingerprint)
     assert manifest is not None and manifest.adopted is not None
-    assert manifest.adopted["path"] == "/home/me/sft"
+    assert manifest.adopted["path"] == "/data/sft"
 
 
 def test_what_is_refused_leaves_no_artifact_and_no_claim(tmp_path: Path) -> None:

@@ -181,12 +181,12 @@ def test_what_a_dead_process_left_half_written_is_removed(store: Store) -> None:
 def test_the_type_of_a_file_system_is_that_of_the_longest_mount() -> None:
     mounts = (
         "/dev/sda1 / ext4 rw 0 0\n"
-        "server:/home /home nfs4 rw 0 0\n"
-        "tmpfs /home/me/fast\\040disk tmpfs rw 0 0\n"
+        "server:/x /shared nfs4 rw 0 0\n"
+        "tmpfs /shared/me/fast\\040disk tmpfs rw 0 0\n"
     )
-    assert mount_type(Path("/home/me/store"), mounts) == "nfs4"
-    assert mount_type(Path("/home/me/fast disk/store"), mounts) == "tmpfs"
-    assert mount_type(Path("/homes/store"), mounts) == "ext4"
+    assert mount_type(Path("/shared/me/store"), mounts) == "nfs4"
+    assert mount_type(Path("/shared/me/fast disk/store"), mounts) == "tmpfs"
+    assert mount_type(Path("/shared-too/store"), mounts) == "ext4"
 
 
 STUDY = (
