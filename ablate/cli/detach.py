@@ -178,7 +178,7 @@ class Session:
             "time": self._started,
             "study": study,
             "pid": os.getpid(),
-            "host": this_process().host,
+            "process": this_process().as_json(),
             "socket": None if path is None else str(path),
             "log": str(store.study(study) / RUN_LOG) if self._caller is not None else None,
             "store": str(store.root),

@@ -8,7 +8,9 @@ from typing import Any
 
 from ablate.cli.opening import NEVER_RUN, open_store, recorded, study_name
 from ablate.cli.output import bold, duration, print_json, table
+from ablate.cli.view import settings_line
 from ablate.errors import SurroundingsError
+from ablate.execution.runlog import run_log
 from ablate.execution.status import (
     StageTimings,
     StudyStatus,
@@ -32,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
         if index:
             print()
         _print_status(study_status(store, name), _runs_done(store, name))
+        _print_log(store, name)
         if args.timings:
             print()
             _print_timings(stage_timings(store, name))
@@ -43,10 +46,18 @@ def _document(store: Store, name: str, *, timings: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "status": study_status(store, name),
         "runs": {"done": done, "total": total},
+        "detached": _detached(store, name),
     }
     if timings:
         document["timings"] = stage_timings(store, name)
     return document
+
+
+def _detached(store: Store, name: str) -> dict[str, Any] | None:
+    log = run_log(store, name)
+    if log is None:
+        return None
+    return {"log": log.path, "launch": log.launch, "done": log.done, "crashed": log.crashed()}
 
 
 def _runs_done(store: Store, name: str) -> tuple[int, int]:
@@ -62,18 +73,37 @@ def _print_status(status: StudyStatus, runs: tuple[int, int]) -> None:
         print(status.reason)
     ago = duration(max(0.0, time.time() - status.updated))
     word = f"last word {ago} ago" if status.updated else "no word from it"
-    print(f"{runs[0]} of {runs[1]} runs complete; {word}\n")
+    print(f"{runs[0]} of {runs[1]} runs complete; {word}")
+    if settings := settings_line(status):
+        print(settings)
+    if status.state == "interrupted":
+        print("its controller died without a last word; the same `ablate run` goes on from here")
+    print()
     header = ["stage", "waiting", "running", "cached", "done", "failed", "skipped"]
     rows = [[getattr(row, name) for name in header] for row in status.stages]
     print(table(header, rows))
     for job in status.running:
         share = f", step {job.done} of {job.total}" if job.total else ""
         hung = ", no sign of life" if job.hung else ""
+        hung += ", stopping" if job.stopping else ""
         spent = duration(job.seconds)
         print(f"running: {job.stage}-{job.fingerprint} attempt {job.attempt}, {spent}{share}{hung}")
     for failed in status.failed:
         print(f"failed: {failed.stage}-{failed.fingerprint}: {failed.kind}: {failed.message}")
         print(f"        ablate logs {failed.fingerprint}")
+
+
+def _print_log(store: Store, name: str) -> None:
+    """Say where a detached run writes, and how it ended."""
+    log = run_log(store, name)
+    if log is None:
+        return
+    if log.done is not None:
+        print(f"detached: ended with exit code {log.done.get('exit_code')}; log: {log.path}")
+    elif log.crashed():
+        print(f"detached: crashed, without a done record; log: {log.path}")
+    else:
+        print(f"detached: process {log.launch.get('pid')} runs; log: {log.path}")
 
 
 def _print_timings(rows: list[StageTimings]) -> None:

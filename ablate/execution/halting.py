@@ -52,10 +52,13 @@ class Brake:
         return True
 
     def install(self) -> None:
-        """Obey SIGINT (each one a level more) and SIGTERM, if this is the main thread."""
+        """Obey SIGINT (each one a level more), SIGTERM and SIGHUP, if this is the main thread."""
         if threading.current_thread() is threading.main_thread():
             self._take(signal.SIGINT, self._interrupt)
             self._take(signal.SIGTERM, self._terminate)
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                # The terminal is gone; under nohup the study goes on.
+                self._take(signal.SIGHUP, self._hang_up)
 
     def uninstall(self) -> None:
         """Give the signals back."""
@@ -68,6 +71,9 @@ class Brake:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.pull(Halt(min(self.level + 1, Halt.KILL)), "interrupted")
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        self.pull(Halt.STOP, "its terminal was closed; next time give --detach")
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self.pull(Halt.STOP, "terminated")

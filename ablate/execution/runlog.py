@@ -9,6 +9,7 @@ from typing import Any
 
 from ablate.store.files import surroundings
 from ablate.store.layout import Store
+from ablate.store.processes import is_alive, process_id
 
 RUN_LOG = "run.log"
 """In the study's folder."""
@@ -25,6 +26,11 @@ class RunLog:
     """Empty where the first line cannot be read."""
     done: dict[str, Any] | None
     """None while it runs, and for ever where it crashed."""
+
+    def crashed(self) -> bool:
+        """Tell whether the process is gone without a done record; never of another machine's."""
+        process = process_id(self.launch.get("process"))
+        return self.done is None and (process is None or is_alive(process) is False)
 
 
 def run_log(store: Store, study: str) -> RunLog | None:
