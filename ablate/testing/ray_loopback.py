@@ -24,10 +24,12 @@ from pathlib import Path
 
 SWEEP_SECONDS = 60.0
 """For killed processes to end."""
-START_SECONDS = 120.0
-"""For a node to start on a loaded machine; 5 to 10 are usual."""
+TRIES = 3
+"""Of a node's start: Ray gives its own processes half a minute, whatever else the machine does."""
 MARK = "ABLATE_RAY_LOOPBACK"
 """Variable that every process of the cluster has, and the jobs in it."""
+HOST = "ABLATE_RAY_HOST"
+"""Variable with the node's address."""
 STORE_BYTES = 80_000_000
 """Of Ray's object store, which we do not use; hardly more than the least it takes."""
 SETTINGS = {
@@ -93,23 +95,12 @@ class RayLoopback:
         command += ["--min-worker-port=0", "--max-worker-port=0"]
         command += [f"--num-cpus={machine.cpus}", f"--num-gpus={machine.gpus}"]
         command += [f"--object-store-memory={STORE_BYTES}"]
-        log = self._folder / f"start-{host}.txt"
-        with log.open("wb") as out:
-            # What it starts inherits these streams: a pipe would never end.
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env={**os.environ, **SETTINGS, MARK: self._mark},
-                start_new_session=True,
-                timeout=START_SECONDS,
-                check=False,
-            )
-        if done.returncode:
-            raise RuntimeError(f"ray start ended with {done.returncode}: {log.read_text()}")
-        self._nodes += 1
-        return host
+        for _ in range(TRIES):
+            if self._start(command, host):
+                self._nodes += 1
+                return host
+            _kill(f"{MARK}={self._mark}", f"{HOST}={host}")
+        raise RuntimeError(f"ray start failed: {self._log(host).read_text()}")
 
     def raylet(self, host: str) -> int:
         """Return the process that is the node at ``host``, as far as Ray is concerned."""
@@ -121,13 +112,30 @@ class RayLoopback:
 
     def processes(self) -> list[int]:
         """Return every living process that was started with the cluster's mark, jobs included."""
-        return _marked(self._mark)
+        return _marked(f"{MARK}={self._mark}")
 
     def stop(self) -> None:
         """End every process of the cluster, and its folder."""
         self._watchdog.communicate()
         if self._watchdog.returncode:
             raise RuntimeError(f"Ray: processes {self.processes()} do not end")
+
+    def _start(self, command: Sequence[str], host: str) -> bool:
+        with self._log(host).open("wb") as out:
+            # What it starts inherits these streams: a pipe would never end.
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **SETTINGS, MARK: self._mark, HOST: host},
+                start_new_session=True,
+                check=False,
+            )
+        return done.returncode == 0
+
+    def _log(self, host: str) -> Path:
+        return self._folder / f"start-{host}.txt"
 
 
 @contextmanager
@@ -146,28 +154,27 @@ def _command() -> Path:
     return Path(sys.executable).with_name("ray")
 
 
-def _marked(mark: str) -> list[int]:
+def _marked(*marks: str) -> list[int]:
     found = []
     for folder in PROC.iterdir():
         if folder.name.isdigit():
             with suppress(OSError):
-                variables = (folder / "environ").read_bytes().split(b"\0")
-                if f"{MARK}={mark}".encode() in variables:
+                variables = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                if all(mark in variables for mark in marks):
                     found.append(int(folder.name))
     return found
 
 
-def _sweep(mark: str, folder: Path) -> bool:
-    """Kill every process with the mark, and remove the folder; False if some do not end."""
+def _kill(*marks: str) -> bool:
+    """Kill every process whose environment has all of ``marks``; False if some do not end."""
     deadline = time.monotonic() + SWEEP_SECONDS
-    while pids := _marked(mark):
+    while pids := _marked(*marks):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
-    shutil.rmtree(folder, ignore_errors=True)
     return True
 
 
@@ -188,6 +195,13 @@ def _free_port() -> int:
             return port
 
 
+def main(mark: str, folder: str) -> int:
+    """Wait for the end of the process at the other end of the input, then end the cluster."""
+    sys.stdin.read()  # Nothing is ever written.
+    done = _kill(f"{MARK}={mark}")
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0 if done else 1
+
+
 if __name__ == "__main__":
-    sys.stdin.read()  # Nothing is ever written: it ends with the process at the other end.
-    raise SystemExit(not _sweep(sys.argv[1], Path(sys.argv[2])))
+    raise SystemExit(main(*sys.argv[1:]))

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from ablate.errors import SurroundingsError
 from ablate.execution.controller import run_study
 from ablate.execution.engines.local import LocalOptions
-from ablate.execution.engines.protocol import Engine, Resources, State
+from ablate.execution.engines.protocol import Engine, Resources, State, Submission
 from ablate.execution.engines.ray_engine import RayEngine, RayOptions
 from ablate.execution.options import Outcome, RunOptions
 from ablate.execution.stages import ENTRY_POINTS as STAGES
@@ -227,6 +227,13 @@ def test_where_nodes_come_on_demand_jobs_queue_and_are_taken_back_unbegun(
     engine.cancel(handle, gently=True)
     word = ground.ended(engine, handle)
     assert word.certain and starts(gate) == 0
+
+
+def test_a_node_that_does_not_see_the_store_says_so(ground: EngineGround, tmp_path: Path) -> None:
+    engine = ground.open()
+    folder = tmp_path / "elsewhere" / "attempts" / "0123456789ab" / "1"
+    word = ground.ended(engine, engine.submit(Submission("0123456789ab/1", folder)))
+    assert word.certain and word.reason.endswith(f"does not see {folder}")
 
 
 def test_a_job_is_told_to_stop_at_its_time_limit(ground: EngineGround) -> None:
