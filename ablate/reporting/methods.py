@@ -135,14 +135,16 @@ def _looks(found: Findings) -> Iterator[str]:
     if looks is None:
         return
     levels = listed([f"{level:.2g}" for level in looks.levels(alpha)])
-    how = "evenly" if looks.spend == "even" else "after O'Brien and Fleming, little early"
+    how = "evenly"
+    if looks.spend != "even":
+        how = "as O'Brien and Fleming, little early (spending function of Lan and DeMets 1983)"
     yield (
         f"Seeds were added at looks declared beforehand, at {listed(list(map(str, looks.counts)))}"
         " seeds a cell, where a declared comparison was inconclusive. The looks share α"
-        f" {how} (spending as Lan and DeMets 1983, without credit for correlated looks): levels"
-        f" {levels}. p-values count all looks, whichever a comparison stopped at, and are then"
-        " corrected over its family; intervals are repeated confidence intervals (Jennison and"
-        f" Turnbull 1989), 95 % over all looks.{_ends(found)}"
+        f" {how}, without credit for correlated looks: levels {levels}. p-values count all looks,"
+        " whichever a comparison stopped at, and are then corrected over its family; intervals are"
+        " repeated confidence intervals (Jennison and Turnbull 1989), 95 % over all looks."
+        f"{_ends(found)}"
     )
 
 

@@ -29,8 +29,9 @@ class Seeds(Config):
     looks: tuple[Count, ...] = ()
     """Seeds a cell at which the verdicts are looked at, rising, such as ``[3, 5, 8]``. Cells of
     declared comparisons that are inconclusive at one get the seeds of the next, others stop."""
-    spend: Literal["even", "obrien-fleming"] = "even"
-    """How the looks share alpha: each the same, or little early and most at the last."""
+    spend: Literal["obrien-fleming", "even"] = "obrien-fleming"
+    """How the looks share alpha: little early and most at the last, or each the same. Few seeds
+    know their spread badly, so the first suits first looks at three seeds."""
 
     @model_validator(mode="before")
     @classmethod

@@ -28,7 +28,7 @@ study: looked
 base: {model: tiny-instruct, dataset: ai-fine}
 rows: [sft]
 baseline: sft
-seeds: {looks: [2, 3, 5]}
+seeds: {looks: [2, 3, 5], spend: even}
 grid: {algorithm: [dpo, ppo]}
 analysis: {contrasts: [baseline]}
 """
@@ -133,7 +133,7 @@ def test_a_cell_whose_run_failed_gets_no_further_seeds(opened: OpenStudy, tmp_pa
 
 def test_jobs_of_further_seeds_are_those_of_a_study_with_more_seeds(opened: OpenStudy) -> None:
     grown = at_last_look(opened.loaded.study, opened.plan)
-    plain = STUDY.replace("{looks: [2, 3, 5]}", "5")
+    plain = STUDY.replace("{looks: [2, 3, 5], spend: even}", "5")
     file = opened.loaded.source
     assert file.text == STUDY
     fixed = {job.fingerprint for job in grown.jobs}

@@ -27,10 +27,9 @@ def study(seeds: str, analysis: str = "") -> Study:
 
 def test_the_first_look_is_the_number_of_seeds_a_study_starts_with() -> None:
     read = study("{looks: [3, 5, 8]}").seeds
-    assert (read.n, read.most, read.spend) == (3, 8, "even")
-    assert looks_of(study("{looks: [3, 5], spend: obrien-fleming}")) == Looks(
-        (3, 5), "obrien-fleming"
-    )
+    assert (read.n, read.most, read.spend) == (3, 8, "obrien-fleming")
+    assert looks_of(study("{looks: [3, 5]}")) == Looks((3, 5), "obrien-fleming")
+    assert looks_of(study("{looks: [3, 5], spend: even}")) == Looks((3, 5), "even")
     assert looks_of(study("3")) is None and study("3").seeds.most == 3
 
 
@@ -90,6 +89,6 @@ def test_looks_that_an_analysis_cannot_use_are_refused(analysis: str, said: str)
 
 def test_looks_are_part_of_what_is_declared_before_the_results() -> None:
     declared = study("{looks: [3, 5]}").declared
-    assert (declared["looks"], declared["spend"]) == ([3, 5], "even")
+    assert (declared["looks"], declared["spend"]) == ([3, 5], "obrien-fleming")
     assert study("3").declared["looks"] == []
     assert declared["primary"] == "average"
