@@ -32,7 +32,9 @@ from ablate.execution.engines.protocol import (
 from ablate.plan.job import Job
 from ablate.spec.stages import PreferencesConfig
 from ablate.store.attempts import Attempt, new_attempt
+from ablate.store.files import sha256
 from ablate.store.layout import Store
+from ablate.store.manifest import MANIFEST
 from ablate.testing.stages import ENTRY_POINTS
 
 CORES = Resources()
@@ -174,6 +176,16 @@ def is_silent(attempt: Attempt, *, seconds: float = 0.5) -> bool:
     return beats(attempt) == before
 
 
+def contents(store: Store) -> dict[str, str]:
+    """Return the hash of every artifact's file but the manifests, which tell times and places."""
+    root = store.root / "artifacts"
+    return {
+        path.relative_to(root).as_posix(): sha256(path)
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+
+
 def shown(submission: Submission) -> dict[str, str | None]:
     """Return the variables that a job of ``environment`` has seen."""
     path = Attempt(submission.folder).work / "environment.json"
@@ -215,11 +227,15 @@ class EngineContract:
         assert record["failure"]["kind"] == "non_finite_loss"
 
     def test_a_killed_worker_is_seen_to_be_gone(self, ground: EngineGround) -> None:
-        """It leaves no record; where the engine knows a status, it is that of SIGKILL."""
+        """It leaves no record; where the engine knows a status, it is that of SIGKILL.
+
+        Its next attempt is due then, so there is nothing to reattach.
+        """
         engine = ground.open()
         submission = ground.prepare(pairs("die always"))
         word = ground.ended(engine, ground.submit(engine, submission))
         assert word.code in (-9, None) and Attempt(submission.folder).exit() is None
+        assert engine.reattach(submission) is None
 
     def test_a_gentle_cancel_stops_after_the_next_checkpoint(self, ground: EngineGround) -> None:
         """The worker itself says that it was asked to stop."""

@@ -135,10 +135,13 @@ class SlurmEngine:
     def reattach(self, submission: Submission) -> str | None:
         """Return the handle of an attempt that Slurm still knows by the name of its job.
 
-        Where Slurm does not answer, it may live: it is then held until Slurm says otherwise.
+        One that ended while nobody looked is among them, for its verdict; one whose end is known
+        is not. Where Slurm does not answer, it may live: it is held until Slurm says otherwise.
         """
-        found = intended(submission)
-        if found is None:
+        found, held = intended(submission), self._held.get(submission.name)
+        if held is not None:
+            return None if held.word.state is State.GONE else submission.name
+        if found is None or Attempt(submission.folder).verdict() is not None:
             return None
         answered = self._board.look(now=True)
         job, task, packed = found
