@@ -130,7 +130,8 @@ class Session:
                 self._let_go(store.study(study) / RUN_LOG, record)
             if self._hook is not None:
                 self._was_held = True
-                self._hook.send("study_started", **{**record, "event": "study_started"})
+                told = {key: value for key, value in record.items() if key != "event"}
+                self._hook.send("study_started", **told)
             yield
 
     def outcome(self, record: dict[str, Any]) -> None:

@@ -74,7 +74,8 @@ def test_a_command_that_fails_is_complained_about_once(
 
 
 def test_a_command_that_leaves_a_child_behind_is_not_waited_for(tmp_path: Path) -> None:
-    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])"
+    sleep = "'import time; time.sleep(20)'"
+    child = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleep}])"
     behind = hook(tmp_path, child, seconds=600.0)
     behind.send("study_started")  # would not come back before the child does
 
