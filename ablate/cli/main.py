@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from ablate import __version__
 from ablate.cli.codes import said
+from ablate.cli.failing_arguments import add_retry, add_why
 from ablate.cli.housekeeping import add_adopt, add_doctor, add_gc
 from ablate.cli.steering_arguments import AnyOrder, add_ctl, add_overnight, add_watch
 from ablate.cli.trackers import add_track
@@ -33,7 +34,9 @@ COMMANDS = {
     "data": "show which data sets there are, and what one holds",
     "plan": "show what will run and what it will cost",
     "run": "run a study; the same command resumes it",
+    "retry": "try failed jobs again, all or of one class or cell",
     "status": "show how far a study is",
+    "why": "tell what happened to a job and what was tried",
     "watch": "show a study live, reading files only",
     "ctl": "steer a study while it runs: pause, cancel, retry, priority, set",
     "report": "render the report of a study",
@@ -63,11 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
         made[name] = subparsers.add_parser(name, help=text, description=text)
         made[name].add_argument("--json", action="store_true", help="print one JSON document")
     made["init"].add_argument("folder", nargs="?", default=".", help="where to write (default: .)")
-    for name in ("check", "plan", "run", "report", "rescore"):
+    for name in ("check", "plan", "run", "retry", "report", "rescore"):
         _add_study(made[name])
-    for name in ("plan", "run", "report", "rescore", "status", "logs", "export", "diff"):
+    for name in ("plan", "run", "retry", "report", "rescore", "status", "logs", "export", "diff"):
         _add_store(made[name])
-    for name in ("gc", "adopt", "doctor", "ctl", "watch"):
+    for name in ("gc", "adopt", "doctor", "ctl", "watch", "why"):
         _add_store(made[name])
     add_gc(made["gc"])
     add_adopt(made["adopt"])
@@ -80,7 +83,6 @@ def build_parser() -> argparse.ArgumentParser:
     made["models"].add_argument("name", nargs="?", help="a model of the list, or its hub id")
     add_ctl(made["ctl"])
     add_watch(made["watch"])
-    add_overnight(made["run"])
     _add_export(made["export"])
     _add_diff(made["diff"])
     _add_data(made["data"])
@@ -89,21 +91,17 @@ def build_parser() -> argparse.ArgumentParser:
     reading = made["plan"].add_mutually_exclusive_group()
     reading.add_argument("--data", action="store_true", help="read data above 200 MB too")
     reading.add_argument("--no-data", action="store_true", help="say nothing about the data")
-    for name in ("plan", "run"):
+    for name in ("plan", "run", "retry"):
         _add_where(made[name])
-    for name in ("run", "report"):
+    for name in ("run", "retry", "report"):
         made[name].add_argument(
             "--reports", default="reports", metavar="DIR", help="where reports go"
         )
     _add_report(made["report"])
-    made["run"].add_argument(
-        "--run-code", action="store_true", help="let benchmarks run programs that models write"
-    )
-    made["run"].add_argument(
-        "--network", action="store_true", help="let jobs fetch models and data from the hub"
-    )
-    add_track(made["run"], default="mlflow")
-    made["run"].add_argument("--no-report", action="store_true", help="render no report at the end")
+    add_why(made["why"])
+    add_retry(made["retry"])
+    for name in ("run", "retry"):
+        _add_run(made[name])
     return parser
 
 
@@ -117,6 +115,18 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         metavar="PATH=VALUE",
         help="override a field of the file, for example seeds=1 or base.policy.beta=0.05",
     )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run-code", action="store_true", help="let benchmarks run programs that models write"
+    )
+    parser.add_argument(
+        "--network", action="store_true", help="let jobs fetch models and data from the hub"
+    )
+    add_track(parser, default="mlflow")
+    parser.add_argument("--no-report", action="store_true", help="render no report at the end")
+    add_overnight(parser)
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:

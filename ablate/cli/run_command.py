@@ -143,6 +143,7 @@ def _run(
         wanted=wanted,
         until=place.until,
         budget_seconds=place.budget_seconds,
+        keep_failed=getattr(args, "keep_failed", None),
         wishes=session.wishes,
         while_held=lambda: session.held(store, opened.plan.study, expect),
     )

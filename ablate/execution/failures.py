@@ -103,7 +103,8 @@ def classify(error: BaseException, folder: Path) -> Failure:
     """
     masker = Masker()
     # Masked before it is cut, which could leave half a secret.
-    message = masker.text(f"{type(error).__name__}: {' '.join(str(error).split())}")[:500]
+    said = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+    message = masker.text(said)[:500]
     failure = _classify(error, folder, message=message)
     return replace(failure, message=masker.text(failure.message))
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_study import OPTIONS, pairs, run, training
+from toy_study import LOCAL, OPTIONS, pairs, run, training
 
 from ablate.execution.book import JobState
+from ablate.execution.engines.local import LocalEngine
 from ablate.execution.engines.protocol import Resources
 from ablate.execution.failures import Failure, FailureClass
 from ablate.execution.listener import Listener
@@ -63,9 +64,15 @@ JOBS = [STALLED, ENDLESS, GREEDY, KILLED, FROZEN, LONG, LARGE]
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Outcome, Beside]]:
-    """Run one study in which everything goes wrong."""
+    """Run one study in which everything goes wrong, on an engine that is warm."""
     store, beside = Store(tmp_path_factory.mktemp("night") / "store"), Beside()
-    yield store, run(store, JOBS, options=SHORT, listener=beside), beside
+    engine = LocalEngine(LOCAL)
+    try:
+        run(store, [pairs()], options=replace(OPTIONS, engine=engine))
+        outcome = run(store, JOBS, options=replace(SHORT, engine=engine), listener=beside)
+    finally:
+        engine.close()
+    yield store, outcome, beside
 
 
 def verdicts(store: Store, job: Job) -> list[dict[str, Any]]:
@@ -89,7 +96,7 @@ def test_all_but_the_hopeless_one_end_well(night: Night) -> None:
 def test_out_of_memory_without_a_micro_batch_is_tried_again_alone(night: Night) -> None:
     store, _, beside = night
     assert classes(store, GREEDY) == ["out_of_memory"]
-    assert verdicts(store, GREEDY)[0]["message"] == "MemoryError: "
+    assert verdicts(store, GREEDY)[0]["message"] == "MemoryError"
     assert verdicts(store, GREEDY)[0]["next"] == "tried again with nothing else beside it"
     assert len(beside.found) == 2 and beside.found[1] == set()
     manifest = store.manifest("preferences", GREEDY.fingerprint)
@@ -151,11 +158,12 @@ def test_failures_of_other_classes_stay_as_they_are_when_asked(night: Night) -> 
         asked.append(failure.kind)
         return True
 
-    outcome = run(store, JOBS, options=replace(SHORT, keep_failed=stays))
+    patient = replace(SHORT, hung_seconds=600.0, idle_seconds=600.0)
+    outcome = run(store, JOBS, options=replace(patient, keep_failed=stays))
     assert outcome.failures[ENDLESS.fingerprint].kind is FailureClass.TIMEOUT
     assert asked == [FailureClass.TIMEOUT]
     assert len(store.attempts(ENDLESS.fingerprint)) == before
-    again = run(store, [ENDLESS], options=replace(SHORT, keep_failed=lambda job, failure: False))
+    again = run(store, [ENDLESS], options=replace(patient, keep_failed=lambda job, failure: False))
     assert again.failures[ENDLESS.fingerprint].kind is FailureClass.TIMEOUT
     assert len(store.attempts(ENDLESS.fingerprint)) == before + 1
     # The record of the attempt before stays readable although its output is gone.
