@@ -183,5 +183,7 @@ def test_a_study_with_looks_cut_before_the_next_says_what_would_come(
 
 
 def test_reports_render_a_study_with_looks(finished: StudyRecord, tmp_path: Path) -> None:
-    files = build_report(finished, tmp_path)
+    # As it is planned: the cell that stopped has two seeds, the others five.
+    runs = tuple(run for run in finished.runs if run.cell != CLEAR or run.seed < 2)
+    files = build_report(replace(finished, runs=runs), tmp_path)
     assert "stopped at look 1 of 3" in files.markdown.read_text(encoding="utf-8")
