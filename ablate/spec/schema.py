@@ -13,6 +13,7 @@ from ablate.spec.registry import registry
 from ablate.spec.seeding import Seeds
 from ablate.spec.stages import ALGORITHMS
 from ablate.spec.study import Study
+from ablate.spec.tune import Range
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,7 +21,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def study_schema() -> dict[str, Any]:
     """Return the schema of a study file, the fields of every stage included."""
     stages = dict.fromkeys(cls for section in SECTIONS.values() for cls in section)
-    classes: list[type[Config]] = [Study, Seeds, DatasetDefinition, *stages]
+    classes: list[type[Config]] = [Study, Seeds, Range, DatasetDefinition, *stages]
     _, found = models_json_schema([(cls, "validation") for cls in classes])
     definitions = found["$defs"]
     schema: dict[str, Any] = definitions.pop("Study")

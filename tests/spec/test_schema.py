@@ -40,3 +40,21 @@ def test_an_editor_flags_what_the_loader_refuses(validator, base):
 def test_fields_carry_their_description():
     fields = study_schema()["$defs"]["Overrides"]["properties"]["policy"]["properties"]
     assert "implicit KL to the reference" in fields["beta"]["description"]
+
+
+@pytest.mark.parametrize(
+    "tune",
+    [
+        {"search": {"policy.beta": [0.1, 0.3]}},
+        {"trials": 0, "search": {"policy.beta": [0.1, 0.3]}},
+        {"trials": 2, "search": {"policy.beta": [0.1]}},
+        {"trials": 2, "search": {"policy.beta": {"low": 1}}},
+        {"trials": 2, "search": {"policy.beta": {"low": 1, "high": 2, "steps": 3}}},
+        {"trials": 2, "sampler": "grid", "search": {"policy.beta": [0.1, 0.3]}},
+    ],
+)
+def test_an_editor_flags_a_wrong_tuning(validator, tune):
+    study = {"study": "s", "base": {}, "grid": {"algorithm": ["dpo"]}}
+    good = {"trials": 2, "search": {"policy.beta": {"low": 0.1, "high": 1, "log": True}}}
+    assert validator.is_valid({**study, "tune": good})
+    assert not validator.is_valid({**study, "tune": tune})
