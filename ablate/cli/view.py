@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ablate.cli.forecast import Forecast, Pace, seconds_left
 from ablate.cli.opening import Recorded, RecordedRun
@@ -53,9 +54,17 @@ class View:
         slots = self.status.settings.slots or self.forecast.slots
         return self.forecast.left(remaining, slots=max(1, slots))
 
+    @cached_property
+    def _users(self) -> dict[str, list[RecordedRun]]:
+        users: dict[str, list[RecordedRun]] = {}
+        for run in self.plan.runs:
+            for job in set(run.jobs.values()):
+                users.setdefault(job, []).append(run)
+        return users
+
     def name(self, fingerprint: str) -> str:
         """Return whose job it is: its cell and seed, or how many cells share it."""
-        users = [run for run in self.plan.runs if fingerprint in run.jobs.values()]
+        users = self._users.get(fingerprint, [])
         cells = list(dict.fromkeys(run.cell for run in users))
         if not cells:
             return "shared"
@@ -113,9 +122,9 @@ def screen(view: View, *, width: int, height: int | None) -> list[str]:
     ]
     head += [summary(view), *filter(None, [settings_line(status)]), ""]
     running = running_lines(view)
-    failed = [
-        line for row in status.failed for line in failure_lines(row, view.name(row.fingerprint))
-    ]
+    # The last failures, because those are new.
+    new = status.failed if height is None else status.failed[-height:]
+    failed = [line for row in new for line in failure_lines(row, view.name(row.fingerprint))]
     if height is None:
         lines = [*head, *cell_lines(view, width=width, most=None), *running, *failed]
         return [line[:width] for line in lines]
@@ -126,7 +135,6 @@ def screen(view: View, *, width: int, height: int | None) -> list[str]:
     room -= len(cells)
     shown = _shortened(running, max(room - len(failed), room // 2, 1), "running jobs")
     room -= len(shown)
-    # The last failures, because those are new.
     told = failed[max(0, len(failed) - room) :] if room > 0 else []
     return [line[:width] for line in [*head, *cells, *shown, *told]][:height]
 
@@ -236,9 +244,9 @@ def _run_state(
 
 
 def _interest(states: Sequence[str]) -> int:
-    if "fail" in states or "skip" in states:
-        return 0
     if any(state.endswith("%") for state in states):
+        return 0
+    if "fail" in states or "skip" in states:
         return 1
     return 2 if "." in states else 3
 
