@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ablate.cli.opening import OpenStudy
 from ablate.execution.book import JobState
+from ablate.execution.options import RunOptions
 from ablate.execution.tuning import TuningGrowth
 from ablate.plan.build import Plan, is_tuned
 from ablate.plan.job import Job
@@ -88,6 +89,19 @@ def whole(opened: OpenStudy, store: Store | None = None) -> OpenStudy:
     if store is not None:
         _, tuning = tuned_plan(opened.loaded, opened.plan, store, reasons={})
     return replace(opened, plan=tuning.prospect())
+
+
+def fuse_of(opened: OpenStudy) -> int:
+    """Return after how many equal early failures a study stops.
+
+    A first round of trials may fail as a whole, at learning rates that are too large for any arm;
+    stopped by the usual fuse such a study could never come to its second round.
+    """
+    study, usual = opened.loaded.study, RunOptions().fuse
+    if study.tune is None:
+        return usual
+    arms = sum(is_tuned(study, cell) for cell in opened.plan.cells)
+    return max(usual, 1 + arms * min(study.tune.parallel, study.tune.trials))
 
 
 def tuning_lines(opened: OpenStudy, summary: PlanSummary) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.growing import Growing, as_grown, pieces_of, whole
+from ablate.cli.growing import Growing, as_grown, fuse_of, pieces_of, whole
 from ablate.cli.main import main
 from ablate.cli.opening import open_study
 from ablate.execution.tuning import TuningGrowth
@@ -72,6 +72,13 @@ def test_a_study_that_tunes_nothing_has_no_piece_that_grows(tmp_path: Path) -> N
     store = Store(tmp_path / "store")
     assert pieces_of(opened, store) == []
     assert as_grown(opened, store).plan == opened.plan and whole(opened, store) is opened
+
+
+def test_a_round_of_trials_may_fail_as_a_whole(study: Path, tmp_path: Path) -> None:
+    # Rounds of four in two arms: the ninth equal failure stops the study, not the third.
+    assert fuse_of(open_study(str(study), [])) == 9
+    (tmp_path / "plain.yaml").write_text(STUDY)
+    assert fuse_of(open_study(str(tmp_path / "plain.yaml"), [])) == 3
 
 
 def test_whoever_watches_is_told_once_of_a_plan_that_grew(study: Path, tmp_path: Path) -> None:
