@@ -101,6 +101,14 @@ def _wait(workspace: Workspace) -> None:
     _write(workspace)
 
 
+def _hang(workspace: Workspace) -> None:
+    """Do nothing for ever: no checkpoint, and no end when asked to stop."""
+    with open(f"{_location(workspace)}.started", "a", encoding="utf-8") as file:
+        file.write(f"{os.getpid()}\n")
+    while True:
+        time.sleep(0.1)
+
+
 def _environment(workspace: Workspace) -> None:
     """Write down what the engine set, and one line to the log."""
     found = {name: os.environ.get(name) for name in SHOWN}
@@ -124,6 +132,7 @@ def _die_once(workspace: Workspace) -> None:
 
 BEHAVIOURS: Mapping[str, Callable[[Workspace], None]] = {
     "wait": _wait,
+    "hang": _hang,
     "environment": _environment,
     "diverge": _raise,
     "die always": _die,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ablate.errors import StudyError, SurroundingsError, unknown_choice
 from ablate.spec.config import Config
@@ -17,6 +17,13 @@ from ablate.spec.yaml_source import UnreadableYaml, decode, parse
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+OURS = frozenset(
+    {"array", "job-name", "output", "error", "signal", "requeue", "no-requeue", "nodes", "wait"}
+    | {"ntasks", "ntasks-per-node", "cpus-per-task", "gres", "mem", "time", "partition", "account"}
+)
+"""Options of sbatch that an attempt's job needs as they are, or that have a field."""
 
 
 class LocalPlace(Config):
@@ -60,6 +67,16 @@ class SlurmPlace(LocalPlace):
     ``auto`` takes ``gpu`` where a node of the partition has it."""
     python: str | None = None
     """Interpreter on the nodes; none takes the one that runs ``ablate``, by its path."""
+
+    @field_validator("options")
+    @classmethod
+    def _leaves_ours(cls, options: dict[str, str | int]) -> dict[str, str | int]:
+        for name in options:
+            if name.replace("_", "-") in OURS:
+                raise ValueError(
+                    f"{name!r} is set by ablate; leave it out, or use a field of its own"
+                )
+        return options
 
 
 class RayPlace(LocalPlace):

@@ -16,9 +16,11 @@ from ablate.execution.engines.protocol import Resources, State
 from ablate.execution.engines.slurm import SlurmEngine
 from ablate.execution.engines.slurm_client import SlurmClient
 from ablate.execution.engines.slurm_script import SlurmOptions
+from ablate.execution.failures import FailureClass
+from ablate.execution.watching import verdict
 from ablate.store.attempts import Attempt
 from ablate.store.layout import Store
-from ablate.testing.engines import EngineGround, is_silent, pairs, starts
+from ablate.testing.engines import EngineGround, is_silent, pairs, shown, starts
 from ablate.testing.slurm_loopback import SlurmLoopback, missing, processes_of
 
 
@@ -256,6 +258,39 @@ def test_an_allocation_that_must_end_stops_its_jobs_after_a_checkpoint(
             record = Attempt(submission.folder).exit()
             stopped = record is not None and record["failure"]["kind"] == "preempted"
             assert word.certain and (stopped or word == slurm_pack.NEVER)
+
+
+@pytest.mark.skipif(
+    "ABLATE_SLOW" not in os.environ, reason="Slurm's limits are minutes: set ABLATE_SLOW"
+)
+def test_a_time_limit_is_told_before_and_names_itself_afterwards(
+    slurm: SlurmLoopback, tmp_path: Path
+) -> None:
+    """Slurm may warn up to a minute early; the job that heeds it saves its work."""
+    with ground_for(tmp_path) as ground:
+        ground.patience_seconds = 240.0
+        engine, gate = ground.open(), ground.store.root / "gate"
+        minute = Resources(seconds=60.0)
+        jobs = [pairs(kind, location=str(gate)) for kind in ("wait", "hang")]
+        submissions = [ground.prepare(job, resources=minute) for job in jobs]
+        handles = [ground.submit(engine, submission) for submission in submissions]
+        assert ground.ended(engine, handles[0]).certain
+        record = Attempt(submissions[0].folder).exit() or {}
+        assert record["failure"]["kind"] == "preempted"
+        word = ground.ended(engine, handles[1])
+        assert word.certain and Attempt(submissions[1].folder).exit() is None
+        failure = verdict(Attempt(submissions[1].folder), word, memory_kills=0)
+        assert failure is not None and failure.kind is FailureClass.TIMEOUT
+
+
+def test_several_accelerators_run_one_process_each(slurm: SlurmLoopback, tmp_path: Path) -> None:
+    """By torchrun on one node, which the lent devices are shown to."""
+    with ground_for(tmp_path, accelerators="auto") as ground:
+        engine = ground.open()
+        submission = ground.prepare(pairs("environment"), resources=Resources(devices=2))
+        assert ground.ended(engine, ground.submit(engine, submission)).code == 0
+        found = shown(submission)
+        assert found["WORLD_SIZE"] == "2" and found["CUDA_VISIBLE_DEVICES"] == "0,1"
 
 
 def test_a_submission_that_may_have_arrived_is_looked_for_before_it_is_repeated(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.errors import SurroundingsError
+from ablate.errors import StudyError, SurroundingsError
+from ablate.execution.engines.places import SlurmPlace, place_from_text
 from ablate.execution.engines.protocol import Resources, State, Submission
 from ablate.execution.engines.slurm_client import FIELDS, PASSING, Row, SlurmClient, parse_row
 from ablate.execution.engines.slurm_queue import job_name
@@ -194,3 +195,11 @@ def test_accounting_is_asked_where_it_answers_and_left_alone_where_it_does_not(
     assert SlurmClient().ended("7") == Row("7", "ablate-0", "CANCELLED", 15, nodes="n2")
     sacct.write_text("#!/bin/sh\necho Slurm accounting storage is disabled >&2\nexit 1\n")
     assert SlurmClient().ended("7") is None
+
+
+def test_options_that_a_job_depends_on_are_refused_in_a_place_file() -> None:
+    text = b"engine: slurm\noptions: {constraint: a100, job_name: mine}\n"
+    with pytest.raises(StudyError, match=r"'job_name' is set by ablate; leave it out"):
+        place_from_text(text, name="cluster.yaml")
+    place = place_from_text(text.replace(b"job_name", b"qos"), name="cluster.yaml")
+    assert isinstance(place, SlurmPlace) and place.options == {"constraint": "a100", "qos": "mine"}
