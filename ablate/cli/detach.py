@@ -158,6 +158,8 @@ class Session:
     def _end(self, code: int, problem: str) -> None:
         record = {**self._record, "exit_code": code, "error": problem}
         record["seconds"] = time.time() - self._started
+        if record.get("report"):  # who reads it may be elsewhere
+            record["report"] = str(Path(record["report"]).absolute())
         if self._hook is not None and self._was_held:
             self._hook.end(**plain(record))
         if self._is_detached:

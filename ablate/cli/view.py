@@ -186,19 +186,21 @@ def running_lines(view: View) -> list[str]:
     for row in view.status.running:
         done, total = view.progress.get(row.fingerprint, (row.done or 0, row.total or 0))
         parts = [f"{row.stage} of {view.name(row.fingerprint)}"]
+        is_over = view.status.state in ("ended", "interrupted")
         fraction = view.fraction(row)
         if fraction is not None:
             parts.append(f"step {done:g}/{total:g} ({fraction:.0%})")
         if row.tokens_per_second:
             parts.append(f"{row.tokens_per_second:,.0f} tokens/s")
-        parts.append(f"{duration(row.seconds)}, {duration(view.left(row))} left")
+        left = "" if is_over else f", {duration(view.left(row))} left"
+        parts.append(duration(row.seconds) + left)
         if row.attempt > 1:
             parts.append(f"attempt {row.attempt}")
         if row.hung:
             parts.append("no sign of life")
         if row.stopping:
             parts.append("stopping")
-        lines.append("running: " + " · ".join(parts))
+        lines.append(("ran: " if is_over else "running: ") + " · ".join(parts))
     return lines
 
 

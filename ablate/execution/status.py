@@ -9,7 +9,7 @@ from typing import Any
 
 from ablate.errors import SurroundingsError, nearest
 from ablate.store.attempts import Attempt
-from ablate.store.files import read_json
+from ablate.store.files import read_json, surroundings
 from ablate.store.layout import Store
 from ablate.store.processes import is_alive, process_id
 
@@ -147,10 +147,14 @@ class JobLog:
 
 
 def study_names(store: Store) -> list[str]:
-    """Return the studies that were ever run in ``store``, sorted."""
+    """Return the studies that were ever run in ``store``, sorted.
+
+    Raises SurroundingsError for a store that this user may not read.
+    """
     folder = store.root / "studies"
-    found = folder.iterdir() if folder.is_dir() else iter(())
-    return sorted(path.name for path in found if (path / "plan.json").exists())
+    with surroundings(folder):
+        found = folder.iterdir() if folder.is_dir() else iter(())
+        return sorted(path.name for path in found if (path / "plan.json").exists())
 
 
 def study_status(store: Store, study: str) -> StudyStatus:
@@ -167,8 +171,9 @@ def study_view(store: Store, study: str) -> tuple[StudyStatus, JobDetail]:
     Raises SurroundingsError for a study that was never run in this store.
     """
     folder = _folder(store, study)
-    record = _mapping(read_json(folder / "status.json"))
-    holder = _mapping(read_json(folder / "lease"))
+    with surroundings(folder):
+        record = _mapping(read_json(folder / "status.json"))
+        holder = _mapping(read_json(folder / "lease"))
     try:
         return _status(store, study, record, holder=holder), _detail(record)
     except (AttributeError, KeyError, TypeError, ValueError):  # A damaged record says nothing.
