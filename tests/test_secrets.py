@@ -15,9 +15,9 @@ ENVIRONMENT = {
     "DB_PASSWORD": "correct horse",
     "TOKENIZERS_PARALLELISM": "false",
     "KEYBOARD": "us",
-    "SSH_KEY": "/home/me/.ssh/id_rsa",
+    "SSH_KEY": "/srv/me/.ssh/id_rsa",
     "MLFLOW_TRACKING_URI": "https://me:p4ss@host:5000/a",
-    "HOME": "/home/me",
+    "HOME": "/srv/me",
 }
 MASKER = Masker(ENVIRONMENT)
 
@@ -47,7 +47,7 @@ def test_passwords_and_tokens_of_known_forms_go(text: str) -> None:
 
 
 PLAIN = [
-    "false, us, /home/me/.ssh/id_rsa and /home/me stay",
+    "false, us, /srv/me/.ssh/id_rsa and /srv/me stay",
     "https://host:5000/a@b and sqlite:////a/b@c.db",
     "max_new_tokens=64 token: 12 key_variable: OPENAI_API_KEY",
     "4f0e8d1c2b3a4f0e8d1c2b3a4f0e8d1c2b3a4f0e",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from ablate.tracking.destination import Refused
 from ablate.tracking.events import JobCommitted, Recorded, RunFailed, RunFinished, RunStarted
-from ablate.tracking.flatten import VALUE_LENGTH, final_scores, flatten, step_metrics
+from ablate.tracking.flatten import VALUE_LENGTH, clean_name, final_scores, flatten, step_metrics
 from ablate.tracking.mlflow_runs import PARENT, Runs
 
 logger = logging.getLogger(__name__)
@@ -79,74 +80,70 @@ def _deliver(recorded: Recorded, runs: Runs, store: Path) -> None:
         case RunFailed():
             run = _run_of(event.run, runs, at)
             failure = f"{event.stage}: {event.kind}: {event.message}"[:VALUE_LENGTH]
-            runs.set_tags(run, {FAILURE: failure})
+            runs.add(run, tags={FAILURE: failure})
             _end(event.run, runs, "FAILED", at=at)
 
 
 def _start(event: RunStarted, runs: Runs, at: int) -> None:
-    run = _run_of(event.run, runs, at)
+    tags = {"ablate.cell": event.cell, "ablate.seed": str(event.seed)}
+    run = _run_of(event.run, runs, at, tags=tags)
     levels = {f"factor.{name}": level for name, level in event.levels.items()}
-    runs.log_params(run, flatten({**levels, **event.params, "seed": event.seed}))
-    runs.set_tags(run, {"ablate.cell": event.cell, "ablate.seed": str(event.seed)})
-    runs.refresh(_run_tag(event.run))
+    runs.add(run, params=flatten({**levels, **event.params, "seed": event.seed}), tags=tags)
 
 
 def _commit(event: JobCommitted, runs: Runs, store: Path, *, at: int) -> None:
-    key = f"job {event.fingerprint}"
+    users = [_run_of(run, runs, at) for run in event.used_by]
+    parent = {PARENT: users[0].info.run_id} if len(users) == 1 else {}
     start = at - round(1000 * (event.seconds or 0.0))
-    job = runs.upsert(key, f"{event.stage} {event.fingerprint[:8]}", start_ms=start)
+    name = f"{event.stage} {event.fingerprint[:8]}"
+    tags = {**_tags(event), **parent}
+    job = runs.upsert(f"job {event.fingerprint}", name, start_ms=start, tags=tags)
     if job.data.tags.get(COMPLETE) != "true":
         _fill(event, runs, job, store)
         runs.client.set_terminated(job.info.run_id, "FINISHED", at)
-    _link(event, runs, job, store, at)
-    runs.set_tags(job, {COMPLETE: "true"})
-    runs.refresh(key)
+    scores = final_scores(store / event.artifact / "scores.json", event.stage)
+    uses = {f"ablate.uses.{event.stage}-{event.fingerprint}": job.info.run_id}
+    for user in users:
+        runs.add(user, tags=uses, metrics=scores)
+    if not parent:
+        runs.remove_tag(job, PARENT)
+    runs.add(job, tags={**parent, COMPLETE: "true"})
 
 
-def _fill(event: JobCommitted, runs: Runs, job: Any, store: Path) -> None:
-    artifact = store / event.artifact
-    inputs = {f"ablate.input.{role}": value for role, value in event.inputs.items()}
-    tags = {
+def _tags(event: JobCommitted) -> dict[str, str]:
+    return {
         "ablate.stage": event.stage,
         "ablate.fingerprint": event.fingerprint,
         "ablate.attempt": str(event.attempt),
         "ablate.artifact": event.artifact,
+        **{clean_name(f"ablate.input.{role}"): value for role, value in event.inputs.items()},
     }
-    runs.set_tags(job, {**tags, **inputs})
-    runs.log_params(job, flatten({event.stage: event.config}))
+
+
+def _fill(event: JobCommitted, runs: Runs, job: Any, store: Path) -> None:
+    artifact = store / event.artifact
+    params = flatten({event.stage: event.config})
     if not artifact.is_dir():
         logger.warning("artifact %s is gone; its metrics and scores are not sent", event.artifact)
-        runs.set_tags(job, {"ablate.artifact_missing": "true"})
+        tags = {**_tags(event), "ablate.artifact_missing": "true"}
+        runs.add(job, params=params, tags=tags)
         return
-    runs.log_metrics(job, step_metrics(artifact / "metrics.jsonl"))
-    runs.log_metrics(job, final_scores(artifact / "scores.json", event.stage))
+    steps = step_metrics(artifact / "metrics.jsonl")
+    scores = final_scores(artifact / "scores.json", event.stage)
+    runs.add(job, params=params, tags=_tags(event), metrics=chain(steps, scores))
     for path in [store / event.manifest, *(artifact / name for name in FILES)]:
         if path.is_file():
             runs.client.log_artifact(job.info.run_id, str(path))
 
 
-def _link(event: JobCommitted, runs: Runs, job: Any, store: Path, at: int) -> None:
-    scores = final_scores(store / event.artifact / "scores.json", event.stage)
-    users = [_run_of(run, runs, at) for run in event.used_by]
-    for user in users:
-        job_tag = f"ablate.uses.{event.stage}-{event.fingerprint}"
-        runs.set_tags(user, {job_tag: job.info.run_id})
-        runs.log_metrics(user, scores)
-    if len(users) == 1:
-        runs.set_tags(job, {PARENT: users[0].info.run_id})
-    else:
-        runs.remove_tag(job, PARENT)
-
-
-def _run_of(run: str, runs: Runs, at: int) -> Any:
+def _run_of(run: str, runs: Runs, at: int, *, tags: Mapping[str, str] | None = None) -> Any:
     cell, seed, _ = run.rsplit("/", 2)
-    return runs.upsert(_run_tag(run), f"{cell}, seed {seed}", start_ms=at)
+    return runs.upsert(_run_tag(run), f"{cell}, seed {seed}", start_ms=at, tags=tags)
 
 
 def _end(run: str, runs: Runs, status: str, *, at: int) -> None:
     found = _run_of(run, runs, at)
     runs.client.set_terminated(found.info.run_id, status, at)
-    runs.refresh(_run_tag(run))
 
 
 def _run_tag(run: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from ablate.tracking.flatten import clean_name
 KEY = "ablate.key"
 """Tag that identifies an MLflow run of a study."""
 PARENT = "mlflow.parentRunId"
-METRICS_PER_BATCH = 1000
+ROWS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
-"""Limits of one `log_batch` call in MLflow 3.17."""
+"""Limits of one `log_batch` call in MLflow 3.17: of everything, and of parameters and of tags."""
 
 
 class Runs:
@@ -31,12 +31,16 @@ class Runs:
         """Find or create the experiment; ``artifacts`` None leaves their place to the server."""
         self.client = client
         self.study = study
+        # Of an experiment that is new nothing has to be looked for.
+        self._is_new = False
         self.experiment_id = self._experiment(artifacts)
         self._by_key: dict[str, Any] = {}
 
     def find(self, key: str) -> Any | None:
         """Return the MLflow run of a key, or None; a double made by a lost answer is deleted."""
         if key not in self._by_key:
+            if self._is_new:
+                return None
             where = f"tags.`{KEY}` = '{clean_name(key)}'"
             found = self.client.search_runs(
                 [self.experiment_id], where, order_by=["attributes.start_time ASC"]
@@ -48,42 +52,53 @@ class Runs:
             self._by_key[key] = found[0]
         return self._by_key[key]
 
-    def upsert(self, key: str, name: str, *, start_ms: int) -> Any:
-        """Return the MLflow run of a key, created with its tag in one call where it is missing."""
+    def upsert(
+        self, key: str, name: str, *, start_ms: int, tags: Mapping[str, str] | None = None
+    ) -> Any:
+        """Return the MLflow run of a key, created with its tags in one call where it is missing.
+
+        ``tags`` are only set of a run that is created.
+        """
         found = self.find(key)
         if found is None:
-            tags = {KEY: clean_name(key), "ablate.study": self.study}
-            found = self.client.create_run(self.experiment_id, start_ms, tags, name)
+            every = {**(tags or {}), KEY: clean_name(key), "ablate.study": self.study}
+            found = self.client.create_run(self.experiment_id, start_ms, every, name)
             self._by_key[key] = found
         return found
 
-    def refresh(self, key: str) -> None:
-        """Forget what is known of a run, after its tags or parameters changed."""
-        self._by_key.pop(key, None)
+    def add(
+        self,
+        run: Any,
+        *,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        metrics: Iterable[tuple[int, str, float]] = (),
+    ) -> None:
+        """Add what the run does not have, in as few calls as the limits allow.
 
-    def log_params(self, run: Any, params: Mapping[str, str]) -> None:
-        """Add the parameters that the run does not have; MLflow's parameters never change."""
-        missing = (Param(k, v) for k, v in params.items() if k not in run.data.params)
-        for batch in _batches(missing, PARAMS_PER_BATCH):
-            self.client.log_batch(run.info.run_id, params=batch)
-
-    def log_metrics(self, run: Any, metrics: Iterable[tuple[int, str, float]]) -> None:
-        """Add (step, name, value) triples."""
+        Metrics are (step, name, value). Parameters never change in MLflow, tags may.
+        """
+        new = {k: v for k, v in (params or {}).items() if k not in run.data.params}
+        other = {k: v for k, v in (tags or {}).items() if run.data.tags.get(k) != v}
         at = run.info.start_time
-        rows = (Metric(name, value, at, step) for step, name, value in metrics)
-        for batch in _batches(rows, METRICS_PER_BATCH):
-            self.client.log_batch(run.info.run_id, metrics=batch)
-
-    def set_tags(self, run: Any, tags: Mapping[str, str]) -> None:
-        """Set or replace tags."""
-        rows = (RunTag(name, value) for name, value in tags.items())
-        for batch in _batches(rows, PARAMS_PER_BATCH):
-            self.client.log_batch(run.info.run_id, tags=batch)
+        rows = [Param(name, value) for name, value in new.items()]
+        marks = [RunTag(name, value) for name, value in other.items()]
+        values = iter(Metric(name, value, at, step) for step, name, value in metrics)
+        while True:
+            some, rows = rows[:PARAMS_PER_BATCH], rows[PARAMS_PER_BATCH:]
+            few, marks = marks[:PARAMS_PER_BATCH], marks[PARAMS_PER_BATCH:]
+            batch = list(islice(values, ROWS_PER_BATCH - len(some) - len(few)))
+            if not (some or few or batch):
+                break
+            self.client.log_batch(run.info.run_id, metrics=batch, params=some, tags=few)
+        run.data.params.update(new)
+        run.data.tags.update(other)
 
     def remove_tag(self, run: Any, name: str) -> None:
         """Remove a tag where it is set."""
         if name in run.data.tags:
             self.client.delete_tag(run.info.run_id, name)
+            del run.data.tags[name]
 
     def _experiment(self, artifacts: Path | None) -> str:
         found = self.client.get_experiment_by_name(self.study)
@@ -95,10 +110,5 @@ class Runs:
                 )
             return str(found.experiment_id)
         location = None if artifacts is None else artifacts.resolve().as_uri()
+        self._is_new = True
         return str(self.client.create_experiment(self.study, location))
-
-
-def _batches(items: Iterable[Any], size: int) -> Iterable[Sequence[Any]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

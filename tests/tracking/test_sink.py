@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +201,19 @@ def test_an_event_that_can_never_be_sent_does_not_hold_up_the_others(
     assert '"fingerprint":"bbb0"' in (tracking_folder(store, "s") / REFUSED).read_text()
 
 
-def test_an_event_that_mlflow_refuses_for_good_is_kept_and_passed_over(
-    store: Path, artifact: Write
-) -> None:
-    job = committed("policy", "bbb0", artifact("policy", "bbb0"), 0)
-    refused = replace(job, inputs={"no[brackets]": "0123"})
-    assert send(store, started(0), refused, RunFinished(RUNS[0])) is None
-    assert runs_of(store)["seed 0"].info.status == "FINISHED"
-    assert "no[brackets]" in (tracking_folder(store, "s") / REFUSED).read_text()
+def test_an_event_that_mlflow_refuses_for_good_is_kept_and_passed_over(store: Path) -> None:
+    outbox, sink = Outbox(store, "s"), Sink(store, "s", target("mlflow", store, "s"))
+    outbox.append(started(0))
+    outbox.append(started(1))
+    assert sink.drain(deadline=time.monotonic() + 600) is None
+    # A user deletes a run that the sink is about to write to.
+    client = MlflowClient(target("mlflow", store, "s").address)
+    client.delete_run(runs_of(store)["seed 0"].info.run_id)
+    outbox.append(RunFailed(RUNS[0], "policy", "out_of_memory", "no room"))
+    outbox.append(RunFinished(RUNS[1]))
+    assert sink.drain(deadline=time.monotonic() + 600) is None
+    assert runs_of(store)["seed 1"].info.status == "FINISHED"
+    assert "no room" in (tracking_folder(store, "s") / REFUSED).read_text()
 
 
 def test_an_artifact_that_is_gone_is_marked(store: Path) -> None:
