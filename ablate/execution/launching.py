@@ -12,7 +12,7 @@ from ablate.execution.engines.protocol import Engine, Resources, Submission
 from ablate.execution.failures import Failure, failure_from
 from ablate.execution.linux import out_of_memory_kills
 from ablate.execution.options import RunOptions
-from ablate.execution.retry import FRESH_AFTER, LASTING, next_config, next_resources
+from ablate.execution.retry import FRESH_AFTER, LASTING, micro_batch, next_config, next_resources
 from ablate.execution.watching import Pulse, Running
 from ablate.plan.job import Job
 from ablate.spec.config import Config
@@ -194,6 +194,7 @@ class Launchpad:
             "engine": self._engine.name,
             "code": self._code,
             "resources": asdict(self.resources(job)),
+            "micro_batch_asked": micro_batch(job.config) if config != job.config else None,
         }
 
     def _submission(self, job: Job, attempt: Attempt) -> Submission:

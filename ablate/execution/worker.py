@@ -106,6 +106,8 @@ def _finish(
     record["numerics"] = numerics(request["threads"], workspace.numerics if workspace else {})
     if (request.get("resources") or {}).get("alone"):
         record["numerics"]["alone"] = True
+    if asked := request.get("micro_batch_asked"):
+        record["numerics"]["micro_batch_asked"] = asked
     try:
         # Not durable: the controller makes the artifact so, and a power cut ends it as well.
         write_json(attempt.exit_file, record, durable=False)

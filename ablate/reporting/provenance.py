@@ -10,6 +10,7 @@ from typing import Any
 
 from ablate.reporting import text
 from ablate.reporting.records import StudyRecord
+from ablate.reporting.reduced import out_of_memory
 from ablate.reporting.tables import Cell, Table
 from ablate.store.manifest import Manifest, read_manifest
 
@@ -42,7 +43,7 @@ def provenance_of(study: StudyRecord) -> Provenance:
         by_stage[manifest.stage].append(manifest)
     return Provenance(
         facts=tuple(_facts(study, list(manifests.values()))),
-        warnings=tuple(_mixed(by_stage)),
+        warnings=(*_mixed(by_stage), *out_of_memory(study, manifests)),
         stages=_stages(by_stage) if by_stage else None,
         runs=_runs(study),
     )

@@ -18,6 +18,9 @@ TRL_SECTIONS = ("sft", "reward_model", "dpo", "kto", "rloo", "grpo")
 
 def check_backend(config: TrainingConfig, section: str) -> None:
     """Check that the backend can do what is asked of it, and that a command has its program."""
+    if config.divergence is not None and config.backend != "native":
+        found = f"watched by the backend 'native' alone, not {config.backend!r}. Leave it out."
+        raise UnresolvedError(f"{section}.divergence", found)
     if config.backend == "trl":
         _check_trl(config, section)
     if (config.backend == "command") != bool(config.command):

@@ -30,6 +30,21 @@ class LoraConfig(Config):
     ``gpu``; works on a CPU, slowly. None keeps the dtype of the checkpoint on a GPU."""
 
 
+class DivergenceConfig(Config):
+    """When training whose numbers are still finite counts as diverged; its job then stops.
+
+    There is no bound by default. What is far depends on the algorithm, and a run that is stopped
+    for its numbers is missing from a comparison for a reason: the study has to say so beforehand.
+    """
+
+    metric: str
+    """Step metric to watch, by its name in ``metrics.jsonl``, such as ``loss`` or ``kl``."""
+    above: float
+    """Value beyond which a step counts."""
+    steps: PositiveInt = 10
+    """Steps in a row beyond it that stop the job; our choice, for single steps are noisy."""
+
+
 class TrainingConfig(Config):
     """What every gradient-descent stage shares."""
 
@@ -53,6 +68,9 @@ class TrainingConfig(Config):
     """Gradients are clipped to this global norm."""
     batch_size: PositiveInt = 32
     """Examples (pairs for pairwise losses) per optimizer step."""
+    divergence: DivergenceConfig | None = added_later(None, neutral=None)
+    """Bound beyond which the job stops for good and its record is kept; a loss or gradient that is
+    not finite always stops it. None sets no other bound. For the backend ``native``."""
     epochs: PositiveInt = 1
     """Passes over the data."""
     max_length: PositiveInt = 4096

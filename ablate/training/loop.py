@@ -11,6 +11,7 @@ from ablate.models.ranks import largest
 from ablate.spec.stages import TrainingConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import autocast, record_numerics
+from ablate.training.divergence import Divergence
 from ablate.training.learner import Learner, Share
 from ablate.training.order import turns
 
@@ -70,6 +71,7 @@ def train(
     record_numerics(workspace, pace.device, pace.micro_batch_size)
     if (state := workspace.load_checkpoint()) is not None:
         learner.load_state(state["learner"])
+    divergence = Divergence(workspace)
     while not _finished(workspace, learner, pace, steps=len(batches)):
         step = learner.step
         batch = batches[step % len(batches)]
@@ -79,6 +81,7 @@ def train(
             metrics = learner.update(_shares(objective, batch, weight, pace))
         workspace.count(trained_tokens=objective.tokens(batch))
         workspace.log_metrics(step, {**metrics, **used(step)})
+        divergence.look(step, metrics)
         pace.after(learner.step)
         last = pace.seconds is None and step + 1 == len(batches)
         if (step + 1) % pace.checkpoint_every == 0 and not last:

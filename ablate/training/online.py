@@ -13,6 +13,7 @@ from ablate.rewards.responses import RewardFunction
 from ablate.spec.online import OnlineConfig
 from ablate.store.workspace import Workspace
 from ablate.training.device import autocast, pick_device, record_numerics
+from ablate.training.divergence import Divergence
 from ablate.training.experience import Scores, score
 from ablate.training.keeping import Keeper
 from ablate.training.learner import Learner
@@ -90,6 +91,7 @@ class OnlineLoop:
         """Take every step that is left."""
         record_numerics(self.workspace, self.device, self.config.micro_batch_size)
         self._resume(update)
+        self._divergence = Divergence(self.workspace)
         every = self.config.checkpoint_every_steps
         policy = update.learners["policy"]
         while not self._finished():
@@ -153,10 +155,10 @@ class OnlineLoop:
             reward_calls=reward.calls - calls,
             trained_tokens=learned.get("trained_tokens", 0.0),
         )
-        self.workspace.log_metrics(
-            self.first_step + self.step,
-            {**sampled_metrics(rollouts, scores), **learned, **self._used()},
-        )
+        step = self.first_step + self.step
+        metrics = {**sampled_metrics(rollouts, scores), **learned}
+        self.workspace.log_metrics(step, {**metrics, **self._used()})
+        self._divergence.look(step, metrics)
         self._log_timings(before)
 
     def _used(self) -> dict[str, float]:

@@ -107,6 +107,7 @@ def test_out_of_memory_with_one_halves_it_and_says_so(night: Night) -> None:
     store, _, _ = night
     manifest = store.manifest("sft", LARGE.fingerprint)
     assert manifest is not None and manifest.numerics["micro_batch"] == 8
+    assert manifest.numerics["micro_batch_asked"] == 32
     tried = [verdict["next"] for verdict in verdicts(store, LARGE) if verdict]
     assert tried == [
         f"tried again with micro-batch {size}, not sharing a device" for size in (16, 8)

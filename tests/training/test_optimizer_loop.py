@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from ablate.data.preferences import read_pairs
 from ablate.errors import StageError
 from ablate.models.loading import load_policy, load_reward_model
 from ablate.spec.stages import LoraConfig
+from ablate.spec.training import DivergenceConfig
+from ablate.store.workspace import Workspace
+from ablate.training.divergence import Divergence
 from ablate.training.examples import pair_rows
 from ablate.training.learner import Learner, Share, settings_of
 from ablate.training.loop import Objective
@@ -144,6 +148,36 @@ def test_a_diverging_run_fails_as_non_finite(toy: Toy) -> None:
     with pytest.raises(StageError) as caught:
         toy.run("sft", sft_config(learning_rate=1e30, schedule="constant", epochs=4))
     assert caught.value.kind == "non_finite_loss"
+
+
+BOUND: dict[str, Any] = {"metric": "loss", "above": 0.0, "steps": 3}
+"""Any loss of cross entropy is beyond it."""
+
+
+def test_a_bound_of_the_study_stops_a_run_after_so_many_steps_in_a_row(toy: Toy) -> None:
+    with pytest.raises(StageError, match="step 2: loss has been above 0 for 3 steps in a r") as it:
+        toy.run("sft", sft_config(divergence=DivergenceConfig(**BOUND)))
+    assert it.value.kind == "diverged"
+
+
+def test_a_bound_that_is_not_reached_changes_nothing(toy: Toy) -> None:
+    bound = DivergenceConfig(metric="loss", above=1e6)
+    bounded, free = toy.run("sft", sft_config(divergence=bound)), toy.run("sft", sft_config())
+    assert metrics(bounded) == metrics(free)
+
+
+def test_a_resumed_run_counts_the_steps_before_its_checkpoint(tmp_path: Path) -> None:
+    config = sft_config(divergence=DivergenceConfig(**BOUND))
+    workspace = Workspace("sft", config, {}, tmp_path, tmp_path)
+    # Not in a row: steps 0 and 2 to 3 are beyond, NaN at step 1 is not.
+    for step, loss in enumerate([0.5, math.nan, 0.5, 0.5]):
+        workspace.log_metrics(step, {"loss": loss})
+    divergence = Divergence(workspace)
+    with pytest.raises(StageError, match="step 4"):
+        divergence.look(4, {"loss": 0.1})
+    with pytest.raises(StageError, match="'loss' is no step metric here; there are kl") as caught:
+        divergence.look(5, {"kl": 0.1})
+    assert caught.value.kind == "bad_data"
 
 
 def test_nothing_long_enough_to_train_on_is_bad_data(toy: Toy) -> None:
