@@ -238,9 +238,12 @@ def test_a_node_that_does_not_see_the_store_says_so(ground: EngineGround, tmp_pa
 
 def test_a_job_is_told_to_stop_at_its_time_limit(ground: EngineGround) -> None:
     engine = ground.open()
-    handle, _ = started(ground, engine, Resources(seconds=2.0))
-    word = ground.ended(engine, handle)
-    assert (word.code, word.reason) == (1, "reached its time limit of 2 s")
+    job = pairs("wait", location=str(ground.store.root / "gate"))
+    submission = ground.prepare(job, resources=Resources(seconds=2.0))
+    word = ground.ended(engine, ground.submit(engine, submission))
+    # Stopped after a checkpoint; on a slow machine before it can take SIGTERM as a wish.
+    assert word.code in (1, -signal.SIGTERM) and word.certain
+    assert word.reason == "reached its time limit of 2 s"
 
 
 def test_without_a_cluster_the_error_says_what_to_do() -> None:
