@@ -104,7 +104,8 @@ def _print_log(store: Store, name: str) -> None:
     if log is None:
         return
     if log.done is not None:
-        print(f"detached: ended with exit code {log.done.get('exit_code')}; log: {log.path}")
+        why = f" ({log.done['error']})" if log.done.get("error") else ""
+        print(f"detached: ended with exit code {log.done.get('exit_code')}{why}; log: {log.path}")
     elif log.crashed():
         print(f"detached: crashed, without a done record; log: {log.path}")
     else:
