@@ -15,7 +15,7 @@ from typing import Any
 
 from ablate.execution.engines.lifeline import LIFELINE
 
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 30.0
 """For an answer, beyond what was asked to be waited for."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
