@@ -12,16 +12,11 @@ from ablate.cli.opening import open_store
 from ablate.cli.output import clock_time, duration, print_json
 from ablate.cli.steered import Jobs, Meant, jobs_of, living_study
 from ablate.errors import StudyError, SurroundingsError, unknown_choice
-from ablate.execution.failures import FailureClass
+from ablate.execution.failures import failure_class
 from ablate.execution.socket_client import ask
 from ablate.execution.steering import HIGHEST_LEVEL, MOST_SLOTS, Verb
 
 VERBS = [verb.value for verb in Verb if verb is not Verb.STATUS]
-SHORT_CLASSES = {
-    "oom": FailureClass.OUT_OF_MEMORY,
-    "nan": FailureClass.NON_FINITE_LOSS,
-    "lost": FailureClass.WORKER_LOST,
-}
 MOST_NAMED = 8
 """Jobs listed by name; the JSON has all of them."""
 WITHOUT_WORDS = (Verb.PAUSE, Verb.RESUME, Verb.STOP)
@@ -94,7 +89,7 @@ def _request(
             raise StudyError("ctl cancel: name what to cancel: CELL, CELL/STAGE or a fingerprint.")
         return jobs.meant(words), {}
     if verb is Verb.RETRY:
-        kind = {"kind": _class(args.kind)} if args.kind else {}
+        kind = {"kind": failure_class(args.kind).value} if args.kind else {}
         return jobs.meant(words, with_shared=True), kind
     if verb is Verb.PRIORITY:
         if len(words) < 2:
@@ -105,15 +100,6 @@ def _request(
             raise StudyError("ctl set: write slots=2, until=08:00 or budget=40gpuh.")
         return NOTHING, dict(map(_setting, words))
     return NOTHING, {}
-
-
-def _class(word: str) -> str:
-    name = word.lower().replace("-", "_")
-    kind = SHORT_CLASSES.get(name, name)
-    if kind not in set(FailureClass):
-        known = [*SHORT_CLASSES, *(one.value for one in FailureClass)]
-        raise StudyError(unknown_choice("--class", word, known))
-    return str(kind)
 
 
 def _level(word: str) -> int:

@@ -58,7 +58,8 @@ SHORT_NAMES = {
 
 def failure_class(name: str) -> FailureClass:
     """Return the class that a user's word means; raises StudyError for an unknown one."""
-    found = SHORT_NAMES.get(name, name)
+    word = name.lower().replace("-", "_")
+    found = SHORT_NAMES.get(word, word)
     if found not in set(FailureClass):
         raise StudyError(unknown_choice("--class", name, [*FailureClass, *SHORT_NAMES]))
     return FailureClass(found)

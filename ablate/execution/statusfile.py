@@ -90,7 +90,8 @@ class StatusFile:
             "attempt": item.attempt.number,
             "seconds": seconds,
             "first": {"fraction": first.fraction, "seconds": first.seconds},
-            "progress": dict(item.progress),
+            "progress": {**item.progress, "tokens_per_second": item.speed},
+            "device_bytes": item.device_bytes,
             "hung": item.is_hung,
             "stopping": item.is_stopping,
         }
