@@ -175,6 +175,13 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
         "--budget", metavar="AMOUNT", help="of accelerators, or of slots without any: 40gpuh, 90m"
     )
     parser.add_argument(
+        "--priority",
+        action="append",
+        default=[],
+        metavar="CELL[=N]",
+        help="run a cell, all seeds of it, and its baseline before others (N: 1; -1 is last)",
+    )
+    parser.add_argument(
         "--any-size", action="store_true", help="start jobs that memory seems too small for"
     )
 

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from ablate.cli.detach import Session, detach
 from ablate.cli.forecast import write_forecast
-from ablate.cli.growing import Growing, as_grown, pieces_of, whole
+from ablate.cli.growing import Growing, as_grown, fuse_of, pieces_of, whole
 from ablate.cli.needs import check_needs
 from ablate.cli.opening import OpenStudy, history, open_store, open_study
 from ablate.cli.output import duration, print_json
 from ablate.cli.progress import Progress
 from ablate.cli.trackers import trackers
 from ablate.cli.tracking import Tracking
-from ablate.cli.where import Where, refuse_too_large, where
+from ablate.cli.where import Where, cell_levels, refuse_too_large, where
 from ablate.execution.book import JobState
 from ablate.execution.choosing import CompleteRuns
 from ablate.execution.controller import run_study
 from ablate.execution.engines.local import LocalOptions
+from ablate.execution.engines.opening import open_remote
 from ablate.execution.listener import Guarded
 from ablate.execution.options import Outcome, RunOptions
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
 from ablate.plan.estimate import Estimator
 from ablate.plan.evaluating import defines_tasks
-from ablate.plan.fitting import paired_order
+from ablate.plan.fitting import job_levels, paired_order
 from ablate.plan.record import RUNS, plan_document
 from ablate.store.declarations import declare
 from ablate.store.files import surroundings, write_json
@@ -52,15 +54,9 @@ def _run_whole(args: argparse.Namespace, session: Session) -> int:
     trackers(args)  # Looked for before anything trains.
     if not args.any_size:
         refuse_too_large(place, whole(opened, store).plan.jobs)
-    known = as_grown(opened, store)
     evaluations = [job for job in whole(opened, store).plan.jobs if defines_tasks(job)]
     check_needs([e for e in evaluations if not store.has(e.stage, e.fingerprint)], args)
     store.create()
-    folder = store.study(opened.plan.study)
-    with private(), surroundings(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        _record(known.plan, folder, args)
-        _declare(known, store, folder)
     with private():  # The tracking process inherits it; the report below is for others.
         outcome = _run(opened, store, args, place=place, session=session)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
@@ -115,37 +111,45 @@ def _run(
     progress = Progress(opened.plan, estimator, slots=slots, stream=sys.stderr)
     hook = session.listener(opened.plan, store)
     tracking = Tracking(opened.plan, store.root, trackers(args))
-    runs = _in_order(opened.plan, opened)
+    levels = cell_levels(args.priority, baseline_cells(opened.loaded.study, opened.plan.cells))
+    runs = _in_order(opened.plan, opened, levels)
     wanted = CompleteRuns(runs, estimator, devices=place.devices)
 
-    def expect(plan: Plan = opened.plan) -> None:
-        expected = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
-        write_forecast(store, plan.study, expected, slots=slots)
+    folder = store.study(opened.plan.study)
+
+    def write_down(plan: Plan) -> None:
+        with surroundings(folder):
+            _record(plan, folder, args)
+            expected = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
+            write_forecast(store, plan.study, expected, slots=slots)
+
+    def begin() -> None:
+        known = as_grown(opened, store)
+        write_down(known.plan)
+        _declare(known, store, folder)
 
     def grew(plan: Plan) -> None:
-        expect(plan)
+        write_down(plan)
         progress.extend(plan)
         tracking.extend(plan)
-        wanted.runs = _in_order(plan, opened)
-        _record(plan, store.study(plan.study), args)
+        wanted.runs = _in_order(plan, opened, levels)
 
     pieces = pieces_of(opened, store)
+    engine = open_remote(place.place, folder, slots=args.slots, network=args.network)
     options = RunOptions(
-        local=LocalOptions(
-            slots=slots,
-            threads=place.place.threads,
-            slots_per_device=place.place.slots_per_device,
-            network=args.network,
-        ),
+        engine=engine,
+        local=_local(place, slots, network=args.network),
         study_text=opened.loaded.source.text,
         resources=place.resources,
         grow=Growing(opened.plan, pieces, grew) if pieces else None,
         wanted=wanted,
+        fuse=fuse_of(opened),
         until=place.until,
         budget_seconds=place.budget_seconds,
+        priorities=job_levels(opened.plan.runs, levels),
         keep_failed=getattr(args, "keep_failed", None),
         wishes=session.wishes,
-        while_held=lambda: session.held(store, opened.plan.study, expect),
+        while_held=lambda: session.held(store, opened.plan.study, begin),
     )
     try:
         return run_study(
@@ -158,12 +162,19 @@ def _run(
     finally:
         progress.close()
         tracking.close()
+        if engine is not None:
+            engine.close()
 
 
-def _in_order(plan: Plan, opened: OpenStudy) -> list[Run]:
+def _local(place: Where, slots: int, *, network: bool) -> LocalOptions:
+    threads, sharing = place.place.threads, place.place.slots_per_device
+    return LocalOptions(slots=slots, threads=threads, slots_per_device=sharing, network=network)
+
+
+def _in_order(plan: Plan, opened: OpenStudy, levels: Mapping[str, int]) -> list[Run]:
     """Return runs in the order in which a deadline takes them: trials before what they choose."""
     baselines = baseline_cells(opened.loaded.study, plan.cells)
-    return [*plan.trials, *paired_order(plan.runs, baselines)]
+    return [*plan.trials, *paired_order(plan.runs, baselines, levels=levels)]
 
 
 def _print_outcome(outcome: Outcome) -> None:

@@ -105,6 +105,8 @@ class Controller:
             options=options,
             give_up=lambda job, failure: self._give_up(job, failure, attempt=0),
         )
+        for name, level in options.priorities.items():
+            book.prioritize([name], level)
         self._choice = Choice(options.wanted)
         self._spared = Spared(store, book)
         self._disk = DiskGuard(store.root)
