@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ablate.cli.growing import as_grown
+from ablate.cli.opening import OpenStudy
 from ablate.errors import AblateError
 from ablate.execution.book import Book, JobState
 from ablate.execution.failures import failure_from
@@ -44,7 +46,8 @@ def _rebuild(store: Store, study: str, folder: Path) -> str | None:
     if not torn:  # Mended already, with another record of the study.
         return None
     try:
-        plan = plan_study(loaded_study(study, store))
+        loaded = loaded_study(study, store)
+        plan = as_grown(OpenStudy(loaded, plan_study(loaded)), store).plan
     except AblateError as error:
         return f"{error} Run the study again, which writes them: ablate run FILE"
     book = Book(plan.jobs)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from ablate.cli.growing import as_grown
 from ablate.cli.opening import open_store, open_study
 from ablate.cli.output import print_json, table
 from ablate.errors import SurroundingsError
@@ -22,8 +23,8 @@ SHOWN = 10
 
 def run(args: argparse.Namespace) -> int:
     """Print which scores come out otherwise; with ``--to`` write every output with its new ones."""
-    opened = open_study(args.study, args.sets)
     store = open_store(args)
+    opened = as_grown(open_study(args.study, args.sets), store)
     found: dict[str, tuple[str, Rescored]] = {}
     for run_ in opened.plan.runs:
         for role, job in run_.jobs.items():
