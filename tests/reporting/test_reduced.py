@@ -1,8 +1,8 @@
 """Cells that ran out of memory are named, with what was done about it."""
 
-from .builders import NUMERICS, Fake, Size, study_of
-
 from ablate.reporting.provenance import provenance_of
+
+from .builders import NUMERICS, Fake, Size, study_of
 
 SMALLER = {**NUMERICS, "micro_batch_size": 4, "micro_batch_asked": 16}
 ALONE = {**NUMERICS, "micro_batch_size": 1, "micro_batch_asked": 16, "alone": True}
