@@ -88,7 +88,7 @@ class Session:
         self._args = args
         self._caller: BinaryIO | None = None
         self._is_detached = self._was_held = False
-        self._started = time.time()
+        self._started, self._clock = time.time(), time.monotonic()
         self._record: dict[str, Any] = {}
         self._hook: QueuedHook | None = None
         # Jobs and hooks, which inherit the environment, may run `ablate` themselves.
@@ -157,7 +157,7 @@ class Session:
 
     def _end(self, code: int, problem: str) -> None:
         record = {**self._record, "exit_code": code, "error": problem}
-        record["seconds"] = time.time() - self._started
+        record["seconds"] = time.monotonic() - self._clock
         if record.get("report"):  # who reads it may be elsewhere
             record["report"] = str(Path(record["report"]).absolute())
         if self._hook is not None and self._was_held:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ablate.errors import SurroundingsError
 from ablate.execution.status import StudyStatus, study_status
 from ablate.plan.fingerprint import identity_of
 from ablate.spec.stages import CONFIG_CLASSES
@@ -91,15 +92,22 @@ class Explainer:
         """
         self._store = store
         self.status: StudyStatus = study_status(store, study)
-        record = read_json(store.study(study) / "plan.json")
-        jobs = record.get("jobs", []) if isinstance(record, dict) else []
-        self._jobs: dict[str, Mapping[str, Any]] = {job["fingerprint"]: job for job in jobs}
+        self._path = store.study(study) / "plan.json"
+        self._jobs = _planned(read_json(self._path))
         self._failed = {row.fingerprint: row for row in self.status.failed}
         self._running = {row.fingerprint: row for row in self.status.running}
         self._states: dict[str, str] = {}
 
     def explain(self, fingerprint: str) -> Explained:
-        """Return all that is known of a job of the study; KeyError for another job."""
+        """Return all that is known of a job of the study.
+
+        Raises SurroundingsError for a job that the study's plan does not have, whole.
+        """
+        if fingerprint not in self._jobs:
+            raise SurroundingsError(
+                f"{self._path}: it says nothing of job {fingerprint}; it is damaged or of another "
+                "version of the study. Mend it: ablate doctor --repair, or run the study again."
+            )
         job = self._jobs[fingerprint]
         attempts = tuple(
             tried(attempt)
@@ -202,6 +210,20 @@ class Explainer:
             why = f": {self.status.reason}" if self.status.reason else ""
             return f"no artifact has its key{before}; the next `ablate run` starts it{why}"
         return f"all it reads is there{before}; waits for a free place ({self.status.state})"
+
+
+def _planned(record: Any) -> dict[str, Mapping[str, Any]]:
+    """Return a plan's jobs by fingerprint, without those whose row, or an input's, is damaged."""
+    rows = record.get("jobs") if isinstance(record, dict) else None
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in rows if isinstance(rows, list) else []:  # Inputs come first.
+        if isinstance(row, dict) and row.keys() >= {"fingerprint", "stage", "config_class"}:
+            config, inputs = row.get("config"), row.get("inputs")
+            if not isinstance(config, dict) or not isinstance(inputs, dict):
+                continue
+            if set(inputs.values()) <= found.keys():
+                found[str(row["fingerprint"])] = row
+    return found
 
 
 def tried(attempt: Attempt) -> Try:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from ablate.execution.engines.protocol import Engine, Resources, Submission
 from ablate.execution.failures import Failure, failure_from
 from ablate.execution.linux import out_of_memory_kills
@@ -115,7 +117,7 @@ class Launchpad:
         if request.get("engine") == self._engine.name and last.exit() is None:
             handle = self._engine.reattach(self._submission(job, last))
             if handle is not None:
-                config = type(job.config).model_validate(request["config"])
+                config = _config(job, request)
                 return self._running(job, last, config=config, handle=handle, claim=claim)
         if not self._is_gone(last):
             return Shared(last.heartbeat())
@@ -214,6 +216,14 @@ class Launchpad:
             resources=self.resources(job),
             memory_kills=out_of_memory_kills(),
         )
+
+
+def _config(job: Job, request: Mapping[str, Any]) -> Config:
+    """Return the configuration that an attempt got; the job's own where its record is damaged."""
+    try:
+        return type(job.config).model_validate(request.get("config"))
+    except ValidationError:
+        return job.config
 
 
 def _failure_of(attempt: Attempt | None) -> Failure | None:

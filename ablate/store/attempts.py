@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.store.files import read_json, surroundings, write_json
+from ablate.store.files import read_json, surroundings, unsealed, write_json
 from ablate.store.processes import ProcessId, process_id
 from ablate.store.workspace import CHECKPOINT, CHECKPOINT_FOLDER, KEPT, METRICS
 
@@ -87,8 +87,8 @@ class Attempt:
         return _mapping(read_json(self.heartbeat_file)) or {}
 
     def exit(self) -> dict[str, Any] | None:
-        """Return how the attempt ended in its own words; None while it has not said so."""
-        return _mapping(read_json(self.exit_file))
+        """Return how the attempt ended in its own words; None while it has not said so, whole."""
+        return _mapping(unsealed(read_json(self.exit_file)))
 
     def verdict(self) -> dict[str, Any] | None:
         """Return the controller's judgement of a failed attempt; None where there is none."""

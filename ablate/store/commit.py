@@ -7,8 +7,12 @@ import logging
 import os
 from typing import Any
 
+from pydantic import ValidationError
+
+from ablate.plan.fingerprint import fingerprint
+from ablate.spec.stages import CONFIG_CLASSES
 from ablate.store.attempts import Attempt
-from ablate.store.files import surroundings, sync_folder, sync_tree, write_json
+from ablate.store.files import sealed, surroundings, sync_folder, sync_tree, write_json
 from ablate.store.layout import Store
 from ablate.store.manifest import MANIFEST, FileEntry, Manifest, damage
 
@@ -24,21 +28,28 @@ def commit(store: Store, attempt: Attempt) -> Manifest:
 
     The caller knows that the process is gone: a late writer's open file would still be written
     to after the move. The first commit of a fingerprint wins, and its manifest is returned.
-    Raises CommitRefused where the attempt did not succeed, was superseded, or its files differ
-    from the hashes it gave; SurroundingsError where the disk does not allow it.
+    Raises CommitRefused where the attempt did not succeed, was superseded, its records are
+    damaged, or its files differ from the hashes it gave; SurroundingsError where the disk does not
+    allow it.
     """
     request, ended = attempt.request(), attempt.exit()
     if request is None or ended is None or ended.get("status") != "ok":
         raise CommitRefused(f"{attempt.name}: no record of success")
     if ended.get("attempt") != attempt.number or store.attempts(attempt.fingerprint)[-1] != attempt:
         raise CommitRefused(f"{attempt.name}: superseded by a later attempt")
-    manifest = _manifest(attempt, request, ended=ended)
+    try:
+        manifest = _manifest(attempt, request, ended=ended)
+    except (KeyError, TypeError, AttributeError) as error:
+        text = f"{attempt.name}: request.json or exit.json is damaged ({error!r})"
+        raise CommitRefused(text) from error
+    if {manifest.fingerprint, described(manifest)} != {attempt.fingerprint}:
+        raise CommitRefused(f"{attempt.name}: request.json is damaged; it describes another job")
     # Left by a controller that died right here.
     (attempt.work / f"{MANIFEST}.partial").unlink(missing_ok=True)
     if (problem := damage(attempt.work, manifest.files, hashes=True)) is not None:
         raise CommitRefused(f"{attempt.name}: {problem}")
     with surroundings(attempt.work):
-        write_json(attempt.work / MANIFEST, manifest.as_json(), durable=False)
+        write_json(attempt.work / MANIFEST, sealed(manifest.as_json()), durable=False)
         sync_tree(attempt.work)
     return _move(store, attempt, manifest=manifest)
 
@@ -84,3 +95,18 @@ def _manifest(attempt: Attempt, request: dict[str, Any], *, ended: dict[str, Any
         peak_memory_bytes=ended.get("peak_memory_bytes"),
         adopted=request.get("adopted"),
     )
+
+
+def described(manifest: Manifest) -> str | None:
+    """Return the fingerprint of the job that a manifest describes.
+
+    None where this version of the package cannot read its configuration.
+    """
+    kind = CONFIG_CLASSES.get(manifest.config_class)
+    try:
+        config = kind.model_validate(manifest.config) if kind is not None else None
+    except ValidationError:
+        config = None
+    if config is None:
+        return None
+    return fingerprint(manifest.stage, config, dict(manifest.inputs))

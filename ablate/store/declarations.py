@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 DECLARED = "declared.jsonl"
 """File of a study's folder; lines are only ever added."""
@@ -32,10 +32,18 @@ def declare(folder: Path, analysis: Mapping[str, Any], *, results: int, of: int)
     if before and before[-1].analysis == known:
         return
     line = json.dumps({"analysis": known, "results": results, "of": of}, sort_keys=True)
-    with open(folder / DECLARED, "a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    with open(folder / DECLARED, "a+b") as file:
+        # A line that a crash tore is closed off, or it would take this one with it.
+        if file.tell() and _last_byte(file) != b"\n":
+            line = f"\n{line}"
+        file.write(f"{line}\n".encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _last_byte(file: IO[bytes]) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
 
 
 def declarations(folder: Path) -> list[Declaration]:

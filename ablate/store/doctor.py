@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from ablate.plan.fingerprint import fingerprint
-from ablate.spec.stages import CONFIG_CLASSES
 from ablate.store.attempts import Attempt
+from ablate.store.commit import described
 from ablate.store.files import read_json
 from ablate.store.findings import Finding, Severity
 from ablate.store.layout import Store
@@ -118,20 +115,9 @@ def _problem(path: Path, manifest: Manifest | None, *, hashes: bool) -> str | No
         return f"its manifest is that of {manifest.stage}-{manifest.fingerprint}"
     if (problem := damage(path, manifest.files, hashes=hashes)) is not None:
         return problem
-    return _other_job(manifest) if hashes else None
-
-
-def _other_job(manifest: Manifest) -> str | None:
-    """Say that a manifest describes another job than its folder is named for, where it does."""
-    kind = CONFIG_CLASSES.get(manifest.config_class)
-    try:
-        config = kind.model_validate(manifest.config) if kind is not None else None
-    except ValidationError:
-        config = None
-    if config is None:  # Of another version of this package; nothing can be said.
+    if not hashes or (found := described(manifest)) in (None, manifest.fingerprint):
         return None
-    found = fingerprint(manifest.stage, config, dict(manifest.inputs))
-    return None if found == manifest.fingerprint else f"its manifest describes job {found}"
+    return f"its manifest describes job {found}"
 
 
 def _attempts(store: Store) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,30 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+
+
+SEAL = "seal"
+"""Field of a sealed record."""
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with the hash of its own content, which finds a byte that a disk changed."""
+    return {**record, SEAL: _digest(record)}
+
+
+def unsealed(value: Any) -> Any:
+    """Return a record without its seal, or None where its content is not what was sealed.
+
+    A value without a seal, such as a record of an earlier version, is returned as it is.
+    """
+    if not isinstance(value, dict) or SEAL not in value:
+        return value
+    record = {name: field for name, field in value.items() if name != SEAL}
+    return record if _digest(record) == value[SEAL] else None
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:

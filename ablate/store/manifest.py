@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ablate.store.files import read_json, sha256, tree_files
+from ablate.store.files import read_json, sha256, tree_files, unsealed
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -96,8 +96,8 @@ def is_inside(name: str) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest in ``folder``, or None where it is missing or unreadable."""
-    return manifest_from(read_json(folder / MANIFEST))
+    """Return the manifest in ``folder``; None where it is missing, unreadable or was changed."""
+    return manifest_from(unsealed(read_json(folder / MANIFEST)))
 
 
 def damage(folder: Path, files: Mapping[str, FileEntry], *, hashes: bool) -> str | None:

@@ -7,6 +7,7 @@ imports a tracker; appending takes microseconds.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -42,8 +43,7 @@ class Outbox:
             subject(entry.event): _digest(body(entry.event)) for entry, _ in read(path, 0)
         }
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        if not _ends_with_newline(path):
-            os.write(self._file, b"\n")
+        self._torn = not _ends_with_newline(path)
 
     def append(self, event: Event) -> bool:
         """Add the event; False when it only repeats the last one about the same subject.
@@ -51,7 +51,7 @@ class Outbox:
         A controller may therefore tell everything it knows each time it starts. The line is
         written in one call, so a killed process loses at most the event it was writing; there is
         no fsync, because the artifacts are the truth and not this file. Secrets are masked here,
-        before anything is written or sent.
+        before anything is written or sent. Raises OSError where the disk takes no whole line.
         """
         said = body(event)
         if self._masker.text(said) != said:
@@ -61,10 +61,22 @@ class Outbox:
         digest = _digest(said)
         if self._last.get(about) == digest:
             return False
-        os.write(self._file, stamped(said, time.time_ns() // 1_000_000).encode())
+        self._write(stamped(said, time.time_ns() // 1_000_000).encode())
         self._last[about] = digest
         self._wake()
         return True
+
+    def _write(self, line: bytes) -> None:
+        """Add a line, after closing off one that was torn."""
+        line = b"\n" * self._torn + line
+        written = 0
+        try:
+            written = os.write(self._file, line)
+        finally:
+            # A full disk takes a part of a line, or nothing.
+            self._torn = self._torn and not written or 0 < written < len(line)
+        if written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), OUTBOX)
 
     def close(self) -> None:
         """Close the file; the outbox stays."""
