@@ -57,10 +57,10 @@ def test_two_kills_end_with_the_trials_there_would_have_been(
     calm: tuple[Store, Plan], tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "store")
-    kill_at(store, 3)  # Of six trials an arm in rounds of three, in the first round.
+    kill_at(store, 2)  # Of four trials an arm in rounds of two, in the first round.
     before = committed(store)
-    kill_at(store, 10)
-    assert 3 <= before < committed(store) < committed(calm[0])
+    kill_at(store, 7)
+    assert 2 <= before < committed(store) < committed(calm[0])
     _, plan = tune(store)
     assert [run.cell.name for run in plan.trials] == [run.cell.name for run in calm[1].trials]
     assert [job.fingerprint for job in plan.jobs] == [job.fingerprint for job in calm[1].jobs]
@@ -85,7 +85,7 @@ def test_the_results_are_the_best_trials_values_under_fresh_seeds(
             if run.cell.name == arm.cell:
                 config = run.jobs["policy"].config
                 assert config.learning_rate == rates[best.number]  # type: ignore[attr-defined]
-                assert config.seed in (0, 1)  # type: ignore[attr-defined]
+                assert config.seed == 0  # type: ignore[attr-defined]
                 assert store.has("evaluation", run.jobs["evaluation"].fingerprint)
 
 
@@ -102,12 +102,12 @@ def test_a_reader_replays_the_plan_that_the_controller_had(calm: tuple[Store, Pl
 def test_more_trials_run_only_what_is_new(calm: tuple[Store, Plan]) -> None:
     store, plan = calm
     there = {run.jobs["evaluation"].fingerprint for run in plan.trials}
-    more = STUDY.replace("trials: 6", "trials: 9")
+    more = STUDY.replace("trials: 4", "trials: 6")
     grown, _ = tuned_plan(loaded(more), None, store, reasons=_failed(plan, store))
     asked = {run.jobs["evaluation"].fingerprint for run in grown.trials}
-    # A third round of three for each of two arms, on its first rung; the values wait for it.
-    assert there < asked and len(asked - there) == 6
-    assert [run.cell.name for run in grown.runs] == ["sft", "sft"]
+    # A third round of two for each of two arms, on its first rung; the values wait for it.
+    assert there < asked and len(asked - there) == 4
+    assert [run.cell.name for run in grown.runs] == ["sft"]
 
 
 def _failed(plan: Plan, store: Store) -> dict[str, str]:

@@ -28,11 +28,11 @@ study: toys
 base: {model: tiny-instruct, dataset: ai-fine}
 rows: [sft]
 baseline: sft
-seeds: 2
+seeds: 1
 grid: {algorithm: [dpo, simpo]}
 tune:
-  trials: 6
-  parallel: 3
+  trials: 4
+  parallel: 2
   sampler: tpe
   startup: 2
   search:
