@@ -71,11 +71,13 @@ def held_study(store: Store, study: str, *, book: Book, text: str | None) -> Ite
 
 def _held(study: str, lease: Lock) -> str:
     holder = lease.holder()
-    if not holder:
+    try:
+        since = datetime.fromtimestamp(holder["since"]).strftime("%Y-%m-%d %H:%M:%S")
+        where = f"process {holder['pid']} on {holder['host']}"
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):  # Not written yet, or damaged
         return f"study {study}: another controller runs it. Wait for it or stop it."
-    since = datetime.fromtimestamp(holder["since"]).strftime("%Y-%m-%d %H:%M:%S")
     return (
-        f"study {study}: process {holder['pid']} on {holder['host']} has been running it since "
+        f"study {study}: {where} has been running it since "
         f"{since}; one controller per study. Watch it with `ablate status`, or stop that process."
     )
 

@@ -30,8 +30,8 @@ from ablate.secrets import masked_output
 from ablate.spec.stages import CONFIG_CLASSES
 from ablate.store.attempts import Attempt
 from ablate.store.files import sealed, sha256, sync_tree, tree_files, write_json
-from ablate.store.layout import Store
-from ablate.store.manifest import MANIFEST
+from ablate.store.layout import ALWAYS_HASHED_BYTES, Store
+from ablate.store.manifest import MANIFEST, damage, read_manifest
 from ablate.store.privacy import umask
 from ablate.store.workspace import Workspace
 
@@ -80,6 +80,7 @@ def run_attempt(
         )
         workspace = open_workspace(attempt, request, report=_reporter(attempt, heart, stop=stop))
         heart.count(workspace.counts)
+        _check_large_inputs(Store(attempt.root), request)
         (run or run_stage)(workspace, request)
         record |= {"status": "ok", "failure": None, "files": _seal(workspace.output)}
     except BaseException as error:  # A job's failure must not end the study.
@@ -162,6 +163,26 @@ def open_workspace(
         fingerprint=request["fingerprint"],
         report=report,
     )
+
+
+def _check_large_inputs(store: Store, request: Mapping[str, Any]) -> None:
+    """Refuse an input of other content than was written.
+
+    Small artifacts are hashed by the controller when it finds them; large ones only here, by who
+    reads every byte anyway.
+    """
+    for role, item in request["inputs"].items():
+        folder = store.artifact(item["stage"], item["fingerprint"])
+        manifest = read_manifest(folder)
+        files = manifest.files if manifest is not None else {}
+        if sum(entry.size for entry in files.values()) <= ALWAYS_HASHED_BYTES:
+            continue
+        if (problem := damage(folder, files, hashes=True)) is not None:
+            raise StageError(
+                f"input {role}: {folder} is damaged ({problem}). Set it aside with `ablate doctor "
+                "--hashes --repair` and run the same command again: it is computed anew.",
+                kind="surroundings",
+            )
 
 
 def run_stage(workspace: Workspace, request: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ablate.plan.fingerprint import fingerprint
+from ablate.plan.fingerprint import STAGE_VERSIONS, fingerprint
 from ablate.spec.stages import CONFIG_CLASSES
 from ablate.store.attempts import Attempt
 from ablate.store.files import sealed, surroundings, sync_folder, sync_tree, write_json
@@ -100,13 +100,13 @@ def _manifest(attempt: Attempt, request: dict[str, Any], *, ended: dict[str, Any
 def described(manifest: Manifest) -> str | None:
     """Return the fingerprint of the job that a manifest describes.
 
-    None where this version of the package cannot read its configuration.
+    None where this version of the package does not know its stage or cannot read its configuration.
     """
     kind = CONFIG_CLASSES.get(manifest.config_class)
     try:
         config = kind.model_validate(manifest.config) if kind is not None else None
     except ValidationError:
         config = None
-    if config is None:
+    if config is None or manifest.stage not in STAGE_VERSIONS:
         return None
     return fingerprint(manifest.stage, config, dict(manifest.inputs))

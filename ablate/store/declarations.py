@@ -50,8 +50,8 @@ def declarations(folder: Path) -> list[Declaration]:
     """Return what was declared, in order; a line that cannot be read is passed over."""
     found = []
     try:
-        lines = (folder / DECLARED).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        lines = (folder / DECLARED).read_bytes().split(b"\n")
+    except OSError:
         return []
     for line in lines:
         try:

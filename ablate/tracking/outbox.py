@@ -121,14 +121,19 @@ class Cursor:
         if self.made is not None and not self.made.exists():
             return 0
         try:
-            return int(json.loads(self.path.read_text(encoding="utf-8"))["offset"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0  # Sending everything again adds nothing twice.
+            record = json.loads(self.path.read_text(encoding="utf-8"))
+            offset = int(record["offset"])
+            whole = offset == record.get("again", offset)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            whole, offset = False, 0
+        return offset if whole else 0  # Sending everything again adds nothing twice.
 
     def save(self, offset: int) -> None:
         """Replace the offset atomically."""
         partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps({"offset": offset}), encoding="utf-8")
+        # Twice: a digit that a disk changed would pass over events without a word.
+        record = {"offset": offset, "again": offset}
+        partial.write_text(json.dumps(record), encoding="utf-8")
         os.replace(partial, self.path)
 
     def pending(self) -> int:
