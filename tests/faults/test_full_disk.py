@@ -103,7 +103,7 @@ def test_a_disk_that_is_full_for_a_manifest_stops_the_study_and_the_job_is_not_r
     os.rename(store.artifact(job.stage, job.fingerprint), attempt.work)
     (attempt.work / "manifest.json").unlink()
     small.fill()
-    with pytest.raises(SurroundingsError, match=r"manifest\.json.*disk is full"):
+    with pytest.raises(SurroundingsError, match=r"1/work.*disk is full.*same command"):
         commit(store, attempt)
     assert store.intact(job.stage, job.fingerprint) is None
     # The next run does not even try, and says why.
