@@ -147,12 +147,19 @@ class Campaign:
         )
         return done
 
-    def look(self, store: Path, before: set[str], *, orphans: bool) -> None:
+    def look(
+        self,
+        store: Path,
+        before: set[str],
+        *,
+        orphans: bool,
+        patience_seconds: float = ORPHAN_SECONDS,
+    ) -> None:
         """Note commits that were lost, and processes that were left behind."""
         lost = before - oracle.committed(store)
         self.problems += [f"{store.name}: lost commit {name}" for name in sorted(lost)]
         if orphans:
-            left = wait_gone(self.mark, seconds=ORPHAN_SECONDS)
+            left = wait_gone(self.mark, seconds=patience_seconds)
             self.problems += [f"{store.name}: orphan {pid}" for pid in left]
 
     def run(self) -> None:
