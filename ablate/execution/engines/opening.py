@@ -9,6 +9,8 @@ from ablate.execution.engines.protocol import Engine
 from ablate.execution.engines.ray_engine import RayEngine, RayOptions
 from ablate.execution.engines.slurm import SlurmEngine
 from ablate.execution.engines.slurm_script import SlurmOptions
+from ablate.store.files import surroundings
+from ablate.store.privacy import private
 
 RAY_LOG = "ray.log"
 """In a study's folder: what Ray itself says."""
@@ -25,6 +27,8 @@ def open_remote(
     if isinstance(place, SlurmPlace):
         return SlurmEngine(_slurm(place, slots or place.slots, network))
     if isinstance(place, RayPlace):
+        with surroundings(folder), private():
+            folder.mkdir(parents=True, exist_ok=True)
         return RayEngine(
             RayOptions(
                 address=place.address,
