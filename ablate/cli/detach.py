@@ -91,6 +91,7 @@ class Session:
         self._started, self._clock = time.time(), time.monotonic()
         self._record: dict[str, Any] = {}
         self._hook: QueuedHook | None = None
+        self._users: dict[str, list[str]] = {}
         # Jobs and hooks, which inherit the environment, may run `ablate` themselves.
         descriptor = os.environ.pop(LAUNCH, "")
         if descriptor.isdecimal():
@@ -102,19 +103,22 @@ class Session:
         command = self._args.on_event or os.environ.get("ABLATE_ON_EVENT")
         if not command:
             return Listener()
-        users: dict[str, list[str]] = {}
-        for run in plan.runs:
-            for job in run.jobs.values():
-                names = users.setdefault(job.fingerprint, [])
-                if run.cell.name not in names:
-                    names.append(run.cell.name)
+        self.extend(plan)
 
         def cells(job: Job) -> list[str]:
-            return users.get(job.fingerprint, [])
+            return self._users.get(job.fingerprint, [])
 
         hook = EventHook(command, study=plan.study, store=store.root, cells=cells)
         self._hook = QueuedHook(hook)
         return self._hook
+
+    def extend(self, plan: Plan) -> None:
+        """Let events name the cells of a plan that has grown, trials among them."""
+        for run in plan.every_run:
+            for job in run.jobs.values():
+                names = self._users.setdefault(job.fingerprint, [])
+                if run.cell.name not in names:
+                    names.append(run.cell.name)
 
     @contextlib.contextmanager
     def held(self, store: Store, study: str, first: Callable[[], None]) -> Iterator[None]:

@@ -112,6 +112,7 @@ def _run(
     hook = session.listener(opened.plan, store)
     tracking = Tracking(opened.plan, store.root, trackers(args))
     levels = cell_levels(args.priority, baseline_cells(opened.loaded.study, opened.plan.cells))
+    priorities = job_levels(opened.plan.runs, levels)
     runs = _in_order(opened.plan, opened, levels)
     wanted = CompleteRuns(runs, estimator, devices=place.devices)
 
@@ -132,7 +133,9 @@ def _run(
         write_down(plan)
         progress.extend(plan)
         tracking.extend(plan)
+        session.extend(plan)
         wanted.runs = _in_order(plan, opened, levels)
+        priorities.update(job_levels(plan.runs, levels))
 
     pieces = pieces_of(opened, store)
     engine = open_remote(place.place, folder, slots=args.slots, network=args.network)
@@ -146,7 +149,7 @@ def _run(
         fuse=fuse_of(opened),
         until=place.until,
         budget_seconds=place.budget_seconds,
-        priorities=job_levels(opened.plan.runs, levels),
+        priorities=priorities,
         keep_failed=getattr(args, "keep_failed", None),
         wishes=session.wishes,
         while_held=lambda: session.held(store, opened.plan.study, begin),

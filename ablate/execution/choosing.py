@@ -65,17 +65,24 @@ class Choice:
         self._last: Collection[str] | None = None
         self._due = 0.0
         self._earliest = 0.0
+        self._is_old = True
 
     def made(self, ahead: Callable[[], Ahead]) -> Collection[str] | None:
         """Return the jobs to start; None for all of them."""
         now = time.monotonic()
         if self._wanted is not None and now >= max(self._due, self._earliest):
-            self._last = self._wanted(ahead())
+            self._last, self._is_old = self._wanted(ahead()), False
             end = time.monotonic()
             self._due = end + AGAIN_SECONDS
             self._earliest = end + (end - now) / LARGEST_SHARE
         return self._last
 
     def forget(self) -> None:
-        """Choose anew at the next chance: a job has ended."""
-        self._due = 0.0
+        """Choose anew at the next chance: a job has ended or come, or a limit has changed."""
+        self._due, self._is_old = 0.0, True
+
+    def is_last_word(self) -> bool:
+        """Tell whether nothing has changed since the choice; else it is made anew without delay."""
+        if self._is_old:
+            self._earliest = 0.0
+        return not self._is_old

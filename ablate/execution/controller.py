@@ -94,7 +94,9 @@ class Controller:
         self.grew: Callable[[], None] = lambda: None
         self._store, self._book = store, book
         self._options, self._engine = options, engine
-        self._launchpad = Launchpad(store, study, options=options, engine=engine)
+        self._launchpad = Launchpad(
+            store, study, options=options, engine=engine, levels=book.levels
+        )
         self._status = StatusFile(store.study(study) / "status.json", study)
         self._brake = brake
         self._running: dict[str, Running] = {}
@@ -131,6 +133,7 @@ class Controller:
         while True:
             for command in self._options.wishes.take():
                 self._helm.obey(command, self._running)
+                self._choice.forget()
             self._check_limits()
             self._tell_state()
             self._grow()
@@ -178,6 +181,10 @@ class Controller:
             self._grown = False
             if new := self._book.add(self._options.grow(dict(self._book.states))):
                 self.grew()
+                self._choice.forget()
+                for job in new:
+                    if level := self._options.priorities.get(job.fingerprint, 0):
+                        self._book.prioritize([job.fingerprint], level)
                 self._find_cached(new)
 
     def _find_cached(self, jobs: Iterable[Job]) -> None:
@@ -262,7 +269,7 @@ class Controller:
                         self._pull(Halt.DRAIN, reason)
                         return
                     self._launch(job)
-        if ready and left_out == len(ready) and not self._running:
+        if ready and left_out == len(ready) and not self._running and self._choice.is_last_word():
             self._pull(Halt.DRAIN, "nothing that is left would end in time")
 
     def _ahead(self) -> Ahead:
@@ -306,6 +313,8 @@ class Controller:
         now = time.monotonic()
         for handle, word in words.items():
             running = self._running[handle]
+            if word.state is State.PENDING:  # A queue is no time of the job's, nor of a budget.
+                running.started = now
             if running.look(now):
                 self.listener.job_progress(running.job, running.progress)
             if is_dead(word, running.pulse, stale_seconds=self._options.stale_seconds):

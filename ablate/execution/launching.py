@@ -56,10 +56,19 @@ Launched = Running | Found | Shared | Later | Failure
 class Launchpad:
     """Starts attempts for one study."""
 
-    def __init__(self, store: Store, study: str, *, options: RunOptions, engine: Engine) -> None:
-        """Start on ``engine`` in the name of ``study``."""
+    def __init__(
+        self,
+        store: Store,
+        study: str,
+        *,
+        options: RunOptions,
+        engine: Engine,
+        levels: Mapping[str, int],
+    ) -> None:
+        """Start on ``engine`` in the name of ``study``; ``levels`` are priorities as of now."""
         self._store, self._study = store, study
         self._options, self._engine = options, engine
+        self._levels = levels
         self._code = code_digest()
         self._shared: set[str] = set()
         self._tried: set[str] = set()
@@ -134,6 +143,7 @@ class Launchpad:
     def _stands(self, job: Job, last: Attempt, failure: Failure) -> bool:
         """Tell whether a failure that this run did not see is the last word about the job."""
         if job.fingerprint in self._shared:
+            self._shared.discard(job.fingerprint)  # Once: a user may have it tried again.
             return failure.kind in LASTING
         if job.fingerprint in self._tried or self._options.keep_failed is None:
             return False
@@ -200,7 +210,8 @@ class Launchpad:
         }
 
     def _submission(self, job: Job, attempt: Attempt) -> Submission:
-        return Submission(attempt.name, attempt.folder, self.resources(job))
+        level = self._levels.get(job.fingerprint, 0)
+        return Submission(attempt.name, attempt.folder, self.resources(job), level)
 
     def _running(
         self, job: Job, attempt: Attempt, *, config: Config, handle: str, claim: Lock

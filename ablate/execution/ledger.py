@@ -21,6 +21,7 @@ class Ledger:
         """Allow ``retries`` in vain to a job, ``budget`` to all together."""
         self._retries, self._budget = retries, budget
         self._fruitless: dict[str, int] = {}
+        self._unborn: dict[str, int] = {}
         self._spent = 0
         self._falls: dict[str, Fall] = {}
 
@@ -36,6 +37,7 @@ class Ledger:
         name = running.job.fingerprint
         if not decision.retried:
             self._fruitless.pop(name, None)
+            self._unborn.pop(name, None)
             self._falls[name] = Fall(running.job, failure, seconds)
         running.attempt.write_verdict(
             {**failure.as_json(), "next": decision.next, "final": not decision.retried}
@@ -57,7 +59,8 @@ class Ledger:
             self._fruitless[name] = self._fruitless.get(name, 0) + 1
         exclusive = was_exclusive(attempt.request() or {}, attempt.exit())
         fruitless = self._fruitless.get(name, 0)
-        ending = Ending(failure, running.config, exclusive, further, fruitless)
+        self._unborn[name] = 0 if attempt.heartbeat() else self._unborn.get(name, 0) + 1
+        ending = Ending(failure, running.config, exclusive, further, fruitless, self._unborn[name])
         decision = decide(ending, retries=self._retries)
         if not decision.costs:
             return decision

@@ -51,7 +51,8 @@ class RunOptions:
     resources: Callable[[Job], Resources] = default_resources
     """What a job asks of the hardware."""
     priorities: Mapping[str, int] = field(default_factory=dict)
-    """Levels of jobs by fingerprint, 0 where none is given; what a job waits for comes along."""
+    """Levels of jobs by fingerprint, 0 where none is given; what a job waits for comes along. Of a
+    job that the plan grows by it is looked up when it comes."""
     wishes: Wishes = field(default_factory=Wishes)
     """What a user asks while the study runs."""
     while_held: Callable[[], AbstractContextManager[object]] = nullcontext

@@ -7,7 +7,7 @@ Each class has its own rule:
 * worker lost and hang: again from the last checkpoint, at most ``retries`` times in a row without
   a new one.
 * time limit: again from the last checkpoint, as long as each attempt saves one.
-* preempted: again, as often as it takes.
+* preempted: again, as often as it takes, once it has begun; not for ever where it never does.
 * everything else would happen again and is not tried again.
 """
 
@@ -38,6 +38,10 @@ LASTING = frozenset(
 UNLUCKY = frozenset({FailureClass.WORKER_LOST, FailureClass.HUNG})
 """Failures that the next attempt may escape."""
 
+MOST_UNBORN = 20
+"""Attempts in a row that may be taken away before a sign of life: a place that starts none would
+be asked all night."""
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -53,6 +57,8 @@ class Ending:
     """Whether it saved a checkpoint of its own."""
     fruitless: int = 1
     """Unlucky attempts in a row without a checkpoint, this one included."""
+    unborn: int = 0
+    """Attempts in a row that were taken away before a sign of life, this one included."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ def decide(ending: Ending, *, retries: int) -> Decision:
         if ending.further:
             return Decision(True, start)
         return Decision(False, "given up: the same time would not be enough again")
+    if kind is FailureClass.PREEMPTED and ending.unborn >= MOST_UNBORN:
+        return Decision(False, f"given up: taken away {ending.unborn} times before it began")
     if kind is FailureClass.PREEMPTED:
         return Decision(True, start if ending.further else "started again")
     return Decision(False, _REASONS.get(kind, "given up: the same would happen again"))

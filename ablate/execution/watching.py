@@ -58,7 +58,7 @@ class Running:
     handle: str
     claim: Lock
     started: float
-    """Monotonic seconds."""
+    """Monotonic seconds when it was handed to the engine, or last seen to wait there."""
     devices: int = 0
     """Accelerators it asked for."""
     resources: Resources = Resources()

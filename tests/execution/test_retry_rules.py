@@ -207,3 +207,9 @@ def test_late_or_different_or_cancelled_jobs_do_not_blow_it() -> None:
     assert not blown(different, frozenset(), fuse=2)
     cancelled = Failure(FailureClass.CANCELLED, "cancelled by the user")
     assert not blown([Fall(job, cancelled, 1.0) for job in cells], frozenset(), fuse=2)
+
+
+def test_a_place_that_starts_nothing_is_not_asked_for_ever() -> None:
+    decisions = [after("preempted", unborn=number) for number in (0, 1, 19, 20)]
+    assert [found.retried for found in decisions] == [True, True, True, False]
+    assert decisions[-1].next == "given up: taken away 20 times before it began"
