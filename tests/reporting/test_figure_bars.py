@@ -148,3 +148,12 @@ def test_steps_are_told_with_their_difference_and_verdict() -> None:
     shown = words(drawn.svg)
     assert "+4.2 [+2.8, +5.8] ▲" in shown and "–" in shown and "GSM8K" in shown
     assert edge_is_free(drawn)
+
+
+def test_scores_of_zero_have_an_axis() -> None:
+    # matplotlib warns of an axis without length, and warnings are errors here.
+    zero = {key: estimate(0.0, 0.0) for key in bars().scores}
+    assert (replace(bars(), scores=zero).bottom, replace(bars(), scores=zero).top) == (0.0, 1.0)
+    assert draw_bars(replace(bars(), scores=zero), "bars", title="", caption="").svg
+    below = replace(bars(), scores={key: estimate(-2.0, 0.0) for key in zero})
+    assert (below.bottom, below.top) == (-2.2, 0.0)

@@ -105,6 +105,15 @@ def test_strips_of_many_cells_are_whole_and_the_baseline_is_named() -> None:
     )
 
 
+def test_equal_scores_have_an_axis_that_people_can_read() -> None:
+    # Both seeds of both cells at 0: no tick of 1e-11 of a point, but half a point to either side.
+    strips = [Strip(name, {0: 0.0, 1: 0.0}, estimate(0.0, 0.0)) for name in ("SFT", "DPO")]
+    with drawn_in("screen"):
+        drawn = draw_strips(strips, "s", label="Average (%)", unit="percent", baseline=None)
+    shown = words(drawn.svg)
+    assert "0.4" in shown and not any("e−" in word or "1e" in word for word in shown)
+
+
 def test_seeds_of_a_study_are_drawn_cell_by_cell(grid_study: StudyRecord) -> None:
     drawn = make_figure("seeds", grid_study)
     assert drawn is not None and set(grid_study.cells) <= set(words(drawn.svg))

@@ -74,10 +74,13 @@ class Bars:
 
     @property
     def top(self) -> float:
-        """End of the score axis: above every bar and whisker, in steps of 5."""
+        """End of the score axis: above every bar and whisker, in steps of 5; 1 where all are 0."""
         ends = [max(e.value, e.high if e.defined else e.value) for e in self.scores.values()]
         highest = max((end for end in ends if not math.isnan(end)), default=1.0)
-        return 5 * math.ceil(1.05 * highest / 5) if highest > 5 else max(0.0, 1.1 * highest)
+        if highest > 5:
+            return 5 * math.ceil(1.05 * highest / 5)
+        # Scores of exactly 0, as tiny studies have, still need an axis of some length.
+        return max(0.0, 1.1 * highest) or (0.0 if self.bottom < 0 else 1.0)
 
     @property
     def bottom(self) -> float:

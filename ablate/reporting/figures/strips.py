@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,16 +78,20 @@ _CAPTION = (
     " between cells: paired differences do. The axis does not start at 0."
 )
 
+EQUAL = 1e-9
+"""Scores no further apart than this, in points, are one."""
+
 
 def _range(strips: Sequence[Strip]) -> tuple[float, float]:
     """Return the axis' ends; intervals far wider than the scores' range are cut."""
     values = [value for strip in strips for value in strip.seeds.values()]
     low, high = min(values), max(values)
-    room = max(high - low, 1e-9)
+    room = high - low if high - low > EQUAL else math.inf
     bounds = [s.score for s in strips if s.score.defined]
     ends = [*(s.low for s in bounds), *(s.high for s in bounds), low, high]
     left, right = max(min(ends), low - room), min(max(ends), high + room)
-    pad = 0.04 * max(right - left, 1e-9)
+    # Where all are equal an axis of rounding errors would show ticks of 1e-11 of a point.
+    pad = 0.04 * (right - left) if right - left > EQUAL else 0.5
     return left - pad, right + pad
 
 
