@@ -15,6 +15,9 @@ from ablate.spec.tune_space import Dimension, space_of, spelled
 Values = Mapping[str, object]
 """A trial's value of every field that its cell searches, by path."""
 
+AMOUNTS = ("epochs", "steps", "rounds")
+"""Fields that say how long an algorithm trains."""
+
 
 def rung_count(tune: Tune) -> int:
     """Return how many trainings a trial has that is never pruned; the last is the full one."""
@@ -120,8 +123,9 @@ def _tried(tune: Tune, space: Sequence[Dimension]) -> Iterator[tuple[dict[str, o
 def _rung_problems(
     tune: Tune, name: str, overrides: Overrides, resolver: Resolver
 ) -> Iterator[Problem]:
-    """Yield rungs that train a cell as another rung does: none of them would be shorter."""
+    """Yield rungs that train a cell as another rung does, or longer than the one after them."""
     seen: dict[tuple[object, ...], int] = {}
+    after: Recipe | None = None
     for rung in reversed(range(rung_count(tune))):
         place: Place = ("tune", "prune", "rungs", rung)
         try:
@@ -134,3 +138,17 @@ def _rung_problems(
             full = later == rung_count(tune) - 1
             what = "in full" if full else f"as rung {later + 1} does"
             yield Problem(place, f"it trains {name!r} {what}. Make it shorter, or remove it.")
+        elif after is not None and (longer := _longer(recipe, after)):
+            found = f"it trains {name!r} longer than what comes after it: {longer}"
+            yield Problem(place, f"{found}. Write the shortest first, all shorter than in full.")
+        after = recipe
+
+
+def _longer(recipe: Recipe, after: Recipe) -> str:
+    """Return the first amount of training that a rung has more of than the next; else nothing."""
+    for one, other in zip(recipe.chain, after.chain, strict=True):
+        for name in AMOUNTS:
+            mine, later = getattr(one, name, None), getattr(other, name, None)
+            if mine is not None and later is not None and mine > later:
+                return f"{name} {mine} > {later}"
+    return ""

@@ -109,6 +109,10 @@ def unknown_path(path: str) -> str | None:
     if filled_in(path):
         return f"{path!r} is filled in by the program. Remove it."
     section, dot, name = path.partition(".")
+    if path in SECTIONS:
+        fields = sorted(known for known in field_paths() if known.startswith(f"{path}."))
+        shown = f"{path}.learning_rate" if f"{path}.learning_rate" in fields else fields[0]
+        return f"{path!r} is a section, not a field. Name a field of it, such as {shown}."
     if not dot:
         sections = [name for name in SECTIONS if name not in ALGORITHMS]
         known = sorted({*sections, *(name for name in NAMES if "." not in name)})

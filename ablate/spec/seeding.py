@@ -76,6 +76,6 @@ def seeds_given(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return {"n": value}
     if not isinstance(value, Mapping | Seeds):
-        found = f"{show(value)} is neither a number of seeds nor a mapping of n and vary."
-        raise field_problem(f"{found} Write 3 or {{n: 3, vary: [policy]}}.")
+        found = f"{show(value)} is neither a number of seeds nor a mapping of n, looks and vary."
+        raise field_problem(f"{found} Write 3, {{looks: [3, 5]}} or {{n: 3, vary: [policy]}}.")
     return value

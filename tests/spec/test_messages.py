@@ -187,7 +187,7 @@ CASES = {
     "one problem for a seed that is no number": (
         HEAD + GRID + "seeds: many\n",
         """
-        s.yaml:4:8: seeds: 'many' is neither a number of seeds nor a mapping of n and vary. Write 3 or {n: 3, vary: [policy]}.
+        s.yaml:4:8: seeds: 'many' is neither a number of seeds nor a mapping of n, looks and vary. Write 3, {looks: [3, 5]} or {n: 3, vary: [policy]}.
             seeds: many
                    ^
         """,

@@ -138,6 +138,14 @@ CASES = {
         TUNE + RATE + "  prune: {rungs: [{policy.epochs: 2, simpo.epochs: 1}]}\n",
         "s.yaml:9:19: tune.prune.rungs[0]: it trains 'dpo' in full. Make it shorter, or remove it.",
     ),
+    "a rung that is longer": (
+        TUNE + RATE + "  prune: {rungs: [{policy.epochs: 5}]}\n",
+        "s.yaml:9:19: tune.prune.rungs[0]: it trains 'dpo' longer than what comes after it: epochs 5 > 2. Write the shortest first, all shorter than in full.",
+    ),
+    "a section": (
+        TUNE + "    sft: [1, 2]\n",
+        "s.yaml:8:5: tune.search.sft: 'sft' is a section, not a field. Name a field of it, such as sft.learning_rate.",
+    ),
     "the split of trials": (
         TUNE + RATE + "  evaluation: {split: test}\n",
         "s.yaml:9:16: tune.evaluation.split: trials are always evaluated on the validation split of the study's suite. Remove it.",
