@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from ablate.cli.codes import INTERRUPTED
 from ablate.cli.detach import Session, detach
 from ablate.cli.forecast import write_forecast
 from ablate.cli.growing import Growing, as_grown, fuse_of, pieces_of, whole
@@ -37,7 +38,6 @@ from ablate.store.layout import Store
 from ablate.store.privacy import private
 
 FAILED_JOBS = 4
-INTERRUPTED = 130
 
 
 def run(args: argparse.Namespace) -> int:
@@ -171,7 +171,10 @@ def _run(
 
 def _local(place: Where, slots: int, *, network: bool) -> LocalOptions:
     threads, sharing = place.place.threads, place.place.slots_per_device
-    return LocalOptions(slots=slots, threads=threads, slots_per_device=sharing, network=network)
+    most = place.asked_slots
+    return LocalOptions(
+        slots=slots, most=most, threads=threads, slots_per_device=sharing, network=network
+    )
 
 
 def _in_order(plan: Plan, opened: OpenStudy, levels: Mapping[str, int]) -> list[Run]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -110,7 +110,8 @@ class Where:
 
     def refusals(self, jobs: Iterable[Job]) -> list[str]:
         """Return a sentence for each stage whose jobs cannot fit here."""
-        lines = []
+        jobs = list(jobs)
+        lines = list(self._too_few_devices(jobs))
         for found in too_large(jobs, self.room, self.peak):
             others = f" and {found.jobs - 1} more" if found.jobs > 1 else ""
             lines.append(
@@ -120,6 +121,17 @@ class Where:
                 "where there is more (--engine); --any-size starts it all the same."
             )
         return lines
+
+    def _too_few_devices(self, jobs: Iterable[Job]) -> Iterator[str]:
+        """Yield a sentence for each stage that asks for more accelerators than there are."""
+        there = len(self.device_names)
+        for stage in dict.fromkeys(job.stage for job in jobs) if there else ():
+            asked = self.place.devices.get(stage, 1)
+            if asked > there:
+                yield (
+                    f"{stage}: the place gives its jobs {asked} accelerators; this machine has "
+                    f"{there}. Lower `devices` of the place, or run it where there are more."
+                )
 
     def _what_there_is(self) -> str:
         if isinstance(self.place, SlurmPlace):

@@ -97,7 +97,7 @@ def decide(ending: Ending, *, retries: int) -> Decision:
 _REASONS = {
     FailureClass.NON_FINITE_LOSS: "stopped for good: the same seed would get there again",
     FailureClass.DIVERGED: "stopped for good: the same seed would get there again",
-    FailureClass.CANCELLED: "stays as it is until `ablate retry`",
+    FailureClass.CANCELLED: "stays as it is until `ablate retry` or the next `ablate run`",
     FailureClass.DISK_FULL: "stopped the study: every job would meet it",
     FailureClass.SURROUNDINGS: "given up until something around it changes",
 }

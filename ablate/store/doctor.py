@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ablate.store.attempts import Attempt
 from ablate.store.commit import described
@@ -26,6 +27,8 @@ from ablate.store.usage import disk_usage
 FUTURE_SECONDS = 60.0
 """Two machines that share a store may differ by this much without anyone's harm."""
 STATUS = "status.json"
+DEPENDENT = ("local", "torchrun")
+"""Engines whose jobs end with whoever started them; those of others are found again by name."""
 
 
 def examine(store: Store, *, hashes: bool = False) -> Iterator[Finding]:
@@ -140,7 +143,16 @@ def _attempt(store: Store, attempt: Attempt) -> Iterator[Finding]:
         return
     process = attempt.process()
     alive = is_alive(process) if process is not None else False
-    if alive and process is not None:
+    stage = str(request.get("stage", ""))
+    done = bool(NAME.fullmatch(stage)) and store.manifest(stage, attempt.fingerprint) is not None
+    awaited = not done and _outlives(request) and _is_last(store, attempt)
+    if alive and process is not None and awaited:
+        text = (
+            f"process {process.pid} still runs, as jobs of {request['engine']} do without their "
+            "controller; the next `ablate run` of the study takes it over."
+        )
+        yield Finding("survivor", Severity.NOTE, where, text)
+    elif alive and process is not None:
         text = f"process {process.pid} still runs, and its controller does not; it can do no harm."
         mend = _killing(store, attempt)
         yield Finding("zombie", Severity.WARNING, where, text, mend=mend)
@@ -155,14 +167,21 @@ def _attempt(store: Store, attempt: Attempt) -> Iterator[Finding]:
     if isinstance(started, float) and started > time.time() + FUTURE_SECONDS:
         text = "it says that it started in the future: a clock was changed."
         yield Finding("clock", Severity.NOTE, where, text)
-    stage = str(request.get("stage", ""))
-    done = bool(NAME.fullmatch(stage)) and store.manifest(stage, attempt.fingerprint) is not None
     if done and any(
         path.is_dir() and any(path.iterdir()) for path in (attempt.work, attempt.scratch)
     ):
         size = disk_usage(attempt.work) + disk_usage(attempt.scratch)
         text = "work and checkpoints of a job that is done: `ablate gc` takes them."
         yield Finding("leftover", Severity.NOTE, where, text, bytes=size)
+
+
+def _outlives(request: Mapping[str, Any]) -> bool:
+    """Tell whether the attempt's engine lets it live on without the controller."""
+    return request.get("engine") not in (None, *DEPENDENT)
+
+
+def _is_last(store: Store, attempt: Attempt) -> bool:
+    return store.attempts(attempt.fingerprint)[-1] == attempt
 
 
 def _setting_attempt_aside(store: Store, attempt: Attempt) -> Callable[[], str | None]:

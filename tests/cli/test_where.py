@@ -171,3 +171,12 @@ def test_priorities_name_cells_and_raise_their_baselines() -> None:
 def test_a_wrong_priority_is_told(given: str) -> None:
     with pytest.raises(StudyError, match="--priority"):
         cell_levels([given], {"ppo": "ppo"})
+
+
+def test_more_accelerators_than_the_machine_has_are_refused() -> None:
+    """Of two devices sft is given 2, policy 4."""
+    place = placed(LocalPlace(devices={"policy": 4, "sft": 2}))
+    place.__dict__["device_names"] = ("0", "1")
+    place.__dict__["_device_memory"] = {}
+    (line,) = place.refusals(jobs().values())
+    assert line.startswith("policy: the place gives its jobs 4 accelerators; this machine has 2.")

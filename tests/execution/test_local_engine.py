@@ -210,3 +210,24 @@ def test_a_heartbeat_counts_and_carries_the_progress(
     assert attempt.process() == identify(attempt.heartbeat()["pid"])
     engine.cancel(handle, gently=False)
     ended(engine, handle)
+
+
+def test_at_most_so_many_jobs_run_on_cores_and_devices_together(
+    store: Store, engines: list[LocalEngine]
+) -> None:
+    """Two devices and two core slots, but `--slots 1`; `ctl set slots=3` then allows one more."""
+    engines.append(engine := LocalEngine(replace(LOCAL, devices=("3", "5"), most=1)))
+    assert engine.capacity(Resources(devices=1)) == engine.capacity(Resources()) == 1
+    handle = engine.submit(prepare(store, pairs("environment")))
+    assert engine.capacity(Resources(devices=1)) == engine.capacity(Resources()) == 0
+    engine.resize(3)
+    assert engine.capacity(Resources(devices=1)) == 1 and engine.capacity(Resources()) == 2
+    assert ended(engine, handle) == 0
+
+
+def test_more_devices_than_there_are_stop_the_study_with_a_message(tmp_path: Path) -> None:
+    """It would wait for ever otherwise, with nothing to say."""
+    local = replace(LOCAL, devices=("3", "5"))
+    options = replace(OPTIONS, local=local, resources=lambda job: Resources(devices=4))
+    with pytest.raises(SurroundingsError, match="asks for 4 accelerators, and this machine has 2"):
+        run(Store(tmp_path / "store"), [pairs()], options=options)

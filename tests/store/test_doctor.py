@@ -121,6 +121,21 @@ def test_a_process_whose_controller_is_dead_is_found_and_ended(store: Store) -> 
     sleeper.wait(timeout=10)
 
 
+def test_a_job_that_outlives_its_controller_is_left_to_the_next_one(store: Store) -> None:
+    """Of a cluster's jobs the last attempt goes on; an earlier one and a done job's are zombies."""
+    folders = [(pairs("other"), 1), (pairs("other"), 2), (pairs(), 9)]
+    attempts = [new_attempt(store.job(job.fingerprint), n, carry=None) for job, n in folders]
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as sleeper:
+        beat = json.dumps({**identify(sleeper.pid).as_json(), "counter": 3})
+        for attempt in attempts:
+            attempt.write_request({"stage": "preferences", "engine": "slurm"})
+            attempt.heartbeat_file.write_text(beat)
+        found = {one.where.rpartition("attempts/")[2]: one for one in examine(store)}
+        sleeper.kill()
+    assert [found[attempt.name].kind for attempt in attempts] == ["zombie", "survivor", "zombie"]
+    assert found[attempts[1].name].mend is None
+
+
 def test_another_process_with_the_same_number_is_left_alone(store: Store) -> None:
     attempt = new_attempt(store.job(pairs().fingerprint), 9, carry=None)
     attempt.write_request({"stage": "preferences"})

@@ -26,6 +26,8 @@ class LocalOptions:
 
     slots: int | None = None
     """Jobs at a time on cores; None takes as many as have their threads' cores to themselves."""
+    most: int | None = None
+    """Jobs at a time on cores and accelerators together; None for as many as both have room for."""
     devices: tuple[str, ...] | None = None
     """Accelerators; None asks the driver."""
     slots_per_device: int = 1
@@ -66,7 +68,9 @@ class LocalEngine:
         """Find cores and accelerators; nothing is started before the first job."""
         self._options = options
         self._slots = options.slots or max(1, available_cores() // options.threads)
+        self._most = sys.maxsize if options.most is None else options.most
         devices = available_devices() if options.devices is None else options.devices
+        self._devices = len(devices)
         memory = options.device_bytes
         if memory is None:
             memory = device_memory() if devices and options.slots_per_device > 1 else {}
@@ -89,21 +93,33 @@ class LocalEngine:
         return self._options.threads
 
     def capacity(self, resources: Resources) -> int:
-        """Return free device places, or free core slots where there is no device to ask for."""
+        """Return free device places, or free core slots where there is no device to ask for.
+
+        1 where there never will be enough devices: to submit it then says so.
+        """
+        left = self._most - len(self._running)
         if resources.devices and self._board:
-            return self._board.room(resources)
+            if resources.devices > self._devices:
+                return min(left, 1)
+            return min(left, self._board.room(resources))
         on_cores = [running for running in self._running.values() if not running.devices]
         if any(running.submission.resources.alone for running in on_cores):
             return 0
-        return self._slots - len(on_cores) if not resources.alone else int(not on_cores)
+        free = self._slots - len(on_cores) if not resources.alone else int(not on_cores)
+        return min(left, free)
 
     def resize(self, slots: int) -> None:
-        """Change the number of core slots; devices stay as they are."""
-        self._slots = slots
+        """Run at most so many at a time, on cores and on devices together."""
+        self._slots = self._most = slots
 
     def submit(self, submission: Submission) -> str:
         """Start the attempt's worker, or torchrun where it has several devices."""
         resources = submission.resources
+        if self._board and resources.devices > self._devices:
+            raise SurroundingsError(
+                f"local engine: a job asks for {resources.devices} accelerators, and this machine "
+                f"has {self._devices}. Ask for fewer (devices of the place), or run it elsewhere."
+            )
         devices: tuple[str, ...] = ()
         if resources.devices and self._board:
             devices = self._board.take(submission.name, resources)
