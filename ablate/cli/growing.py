@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from ablate.cli.opening import OpenStudy
+from ablate.cli.output import counted
 from ablate.execution.book import JobState
+from ablate.execution.failures import Failure, FailureClass
 from ablate.execution.options import RunOptions
 from ablate.execution.tuning import TuningGrowth
 from ablate.plan.build import Plan, is_tuned
@@ -17,6 +19,9 @@ from ablate.plan.trials import rung_count
 from ablate.plan.tuning import Tuning
 from ablate.reporting.tuned import tuned_plan
 from ablate.store.layout import Store
+
+OF_THE_NUMBERS = (FailureClass.NON_FINITE_LOSS, FailureClass.DIVERGED)
+"""Failures of a trial that say what its values are worth."""
 
 
 class Growth(Protocol):
@@ -45,6 +50,23 @@ class Growing:
             self.plan = plan
             self._grew(plan)
         return plan.jobs
+
+
+def standing_trials(growing: Growing) -> Callable[[Job, Failure], bool]:
+    """Return what tells a trial's failure that stands when a study is run again.
+
+    A trial at a learning rate too large for its arm has ended as it would again: tried anew, it
+    would hold up the search on every resume. `ablate retry` tries it all the same.
+    """
+
+    def stands(job: Job, failure: Failure) -> bool:
+        if failure.kind not in OF_THE_NUMBERS:
+            return False
+        plan = growing.plan
+        for_trials = any(job in run.jobs.values() for run in plan.trials)
+        return for_trials and not any(job in run.jobs.values() for run in plan.runs)
+
+    return stands
 
 
 def pieces_of(opened: OpenStudy, store: Store) -> list[Growth]:
@@ -114,7 +136,7 @@ def tuning_lines(opened: OpenStudy, summary: PlanSummary) -> Iterator[str]:
     rungs = rung_count(tune)
     stairs = f" on {rungs} rungs" if rungs > 1 else ""
     yield (
-        f"tuning: {arms} arms × {tune.trials} trials{stairs}{seeds} = {summary.trials} runs on the "
+        f"tuning: {counted(arms, 'arm')} × {counted(tune.trials, 'trial')}{stairs}{seeds} = {summary.trials} runs on the "
         f"validation split, {tune.parallel} trials of an arm at a time; counted above"
     )
     yield "  what is searched costs what values in the middle of its range do, as long as unknown"

@@ -11,10 +11,10 @@ from pathlib import Path
 from ablate.cli.codes import INTERRUPTED
 from ablate.cli.detach import Session, detach
 from ablate.cli.forecast import write_forecast
-from ablate.cli.growing import Growing, as_grown, fuse_of, pieces_of, whole
+from ablate.cli.growing import Growing, as_grown, fuse_of, pieces_of, standing_trials, whole
 from ablate.cli.needs import check_needs
 from ablate.cli.opening import OpenStudy, history, open_store, open_study
-from ablate.cli.output import duration, print_json
+from ablate.cli.output import counted, duration, print_json
 from ablate.cli.progress import Progress
 from ablate.cli.trackers import trackers
 from ablate.cli.tracking import Tracking
@@ -138,19 +138,21 @@ def _run(
         priorities.update(job_levels(plan.runs, levels))
 
     pieces = pieces_of(opened, store)
+    growing = Growing(opened.plan, pieces, grew) if pieces else None
+    kept = standing_trials(growing) if growing is not None else None
     engine = open_remote(place.place, folder, slots=args.slots, network=args.network)
     options = RunOptions(
         engine=engine,
         local=_local(place, slots, network=args.network),
         study_text=opened.loaded.source.text,
         resources=place.resources,
-        grow=Growing(opened.plan, pieces, grew) if pieces else None,
+        grow=growing,
         wanted=wanted,
         fuse=fuse_of(opened),
         until=place.until,
         budget_seconds=place.budget_seconds,
         priorities=priorities,
-        keep_failed=getattr(args, "keep_failed", None),
+        keep_failed=getattr(args, "keep_failed", kept),
         wishes=session.wishes,
         while_held=lambda: session.held(store, opened.plan.study, begin),
     )
@@ -186,7 +188,7 @@ def _in_order(plan: Plan, opened: OpenStudy, levels: Mapping[str, int]) -> list[
 def _print_outcome(outcome: Outcome) -> None:
     done, cached = outcome.count(JobState.DONE), outcome.count(JobState.CACHED)
     failed, skipped = outcome.count(JobState.FAILED), outcome.count(JobState.SKIPPED)
-    text = f"{done} jobs run, {cached} cached"
+    text = f"{counted(done, 'job')} run, {cached} cached"
     if failed or skipped:
         text += f", {failed} failed, {skipped} skipped"
     print(f"{text} in {duration(outcome.seconds)}")

@@ -139,7 +139,9 @@ class Controller:
             self._grow()
             self._admit()
             if not self._running and (self._brake.level or not self._book.waiting()):
-                break
+                if self._brake.level or self._options.grow is None or not self._grown:
+                    break
+                continue  # What was found or given up in place of a start may ask for more.
             self._wait()
             self._write_status(self._state())
         self._write_status("ended")

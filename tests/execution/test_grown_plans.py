@@ -1,5 +1,6 @@
 """Jobs that a plan grows by, beside deadlines, priorities and an engine's queue."""
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -99,3 +100,24 @@ def test_a_queue_spends_no_budget_and_an_engine_hears_of_priorities(tmp_path: Pa
         jobs[0].fingerprint: 0,
         jobs[1].fingerprint: -3,
     }
+
+
+def test_what_is_recovered_last_makes_a_plan_grow_too(tmp_path: Path) -> None:
+    """A controller died between the exit record of its only job and the commit: as if that were
+    undone by hand, the artifact is the attempt's output again."""
+    root, store = pairs("first"), Store(tmp_path)
+    assert run(store, [root]).complete
+    (attempt,) = store.attempts(root.fingerprint)
+    artifact = store.artifact(root.stage, root.fingerprint)
+    (artifact / "manifest.json").unlink()
+    shutil.rmtree(attempt.work, ignore_errors=True)
+    artifact.rename(attempt.work)
+    later = training("plain", root)
+
+    def grow(states: Mapping[str, JobState]) -> list[Job]:
+        done = states[root.fingerprint] in (JobState.DONE, JobState.CACHED)
+        return [root, later] if done else [root]
+
+    outcome = run(store, [root], options=replace(OPTIONS, grow=grow))
+    assert len(store.attempts(root.fingerprint)) == 1
+    assert outcome.count(JobState.DONE) == 2

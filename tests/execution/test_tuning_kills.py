@@ -53,6 +53,15 @@ def kill_at(store: Store, count: int) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
 
+def test_a_study_that_is_run_again_tries_no_diverged_trial_again(calm: tuple[Store, Plan]) -> None:
+    store, plan = calm
+    before = contents(store)
+    outcome, again = tune(store)
+    assert outcome.failures and not outcome.count(JobState.DONE)
+    assert all(len(store.attempts(name)) == 1 for name in outcome.failures)
+    assert again.jobs == plan.jobs and contents(store) == before
+
+
 def test_two_kills_end_with_the_trials_there_would_have_been(
     calm: tuple[Store, Plan], tmp_path: Path
 ) -> None:

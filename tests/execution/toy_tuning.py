@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from toy_study import LOCAL
 
-from ablate.cli.growing import Growing, pieces_of
+from ablate.cli.growing import Growing, pieces_of, standing_trials
 from ablate.cli.opening import OpenStudy
 from ablate.errors import StageError
 from ablate.execution.controller import run_study
@@ -89,7 +89,7 @@ def tune(
     study = loaded(text)
     opened = OpenStudy(study, plan_study(study))
     growing = Growing(opened.plan, pieces_of(opened, store), grew)
-    options = replace(OPTIONS, grow=growing)
+    options = replace(OPTIONS, grow=growing, keep_failed=standing_trials(growing))
     outcome = run_study(opened.plan.jobs, store=store, study_name="toys", options=options)
     return outcome, growing.plan
 
