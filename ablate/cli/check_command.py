@@ -6,7 +6,7 @@ import argparse
 
 from ablate.cli.growing import whole
 from ablate.cli.opening import open_study
-from ablate.cli.output import print_json
+from ablate.cli.output import counted, print_json
 
 
 def run(args: argparse.Namespace) -> int:
@@ -17,5 +17,8 @@ def run(args: argparse.Namespace) -> int:
         document = {"study": plan.study, "cells": len(plan.cells), "runs": runs, "jobs": jobs}
         print_json({"ok": True, **document})
     else:
-        print(f"{args.study}: ok, {len(plan.cells)} cells, {runs} runs, {jobs} jobs")
+        print(
+            f"{args.study}: ok, {counted(len(plan.cells), 'cell')}, "
+            f"{counted(runs, 'run')}, {counted(jobs, 'job')}"
+        )
     return 0

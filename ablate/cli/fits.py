@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.cli.opening import OpenStudy
-from ablate.cli.output import duration
+from ablate.cli.output import counted, duration
 from ablate.cli.where import Where, cell_levels
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.estimate import Estimator
@@ -57,7 +57,7 @@ class Fitting:
                 more = f" and {count - SHOWN} more" if count > SHOWN else ""
                 shown = ", ".join(names[:SHOWN])
                 yield f"  seed {seed}: {count} of {self.cells} cells ({shown}{more})"
-        yield f"  left out: {found.left_out} runs; the same command goes on with them later"
+        yield f"  left out: {counted(found.left_out, 'run')}; the same command goes on later"
 
     def as_json(self) -> dict[str, Any]:
         """Return the same for programs."""

@@ -82,6 +82,12 @@ def pieces_of(opened: OpenStudy, store: Store) -> list[Growth]:
     return found
 
 
+def growing_of(opened: OpenStudy, store: Store, grew: Callable[[Plan], None]) -> Growing | None:
+    """Return what makes a study's plan grow while it runs; None where nothing does."""
+    pieces = pieces_of(opened, store)
+    return Growing(opened.plan, pieces, grew) if pieces else None
+
+
 def as_grown(
     opened: OpenStudy, store: Store, reasons: Mapping[str, str] | None = None
 ) -> OpenStudy:
@@ -136,8 +142,9 @@ def tuning_lines(opened: OpenStudy, summary: PlanSummary) -> Iterator[str]:
     rungs = rung_count(tune)
     stairs = f" on {rungs} rungs" if rungs > 1 else ""
     yield (
-        f"tuning: {counted(arms, 'arm')} × {counted(tune.trials, 'trial')}{stairs}{seeds} = {summary.trials} runs on the "
-        f"validation split, {tune.parallel} trials of an arm at a time; counted above"
+        f"tuning: {counted(arms, 'arm')} × {counted(tune.trials, 'trial')}{stairs}{seeds} = "
+        f"{counted(summary.trials, 'run')} on the validation split, "
+        f"{tune.parallel} trials of an arm at a time; counted above"
     )
     yield "  what is searched costs what values in the middle of its range do, as long as unknown"
 

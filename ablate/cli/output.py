@@ -68,6 +68,11 @@ def clock_time(seconds: float) -> str:
     return moment.strftime("%H:%M" if moment.date() == today else "%Y-%m-%d %H:%M")
 
 
+def counted(number: int, name: str) -> str:
+    """Return ``1 job`` or ``2 jobs``; for names that take an s."""
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
 def size(amount: float) -> str:
     """Return bytes as ``12 MB``, decimal units."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -10,9 +10,10 @@ from ablate.cli.growing import tuning_lines, whole
 from ablate.cli.look_lines import all_looks
 from ablate.cli.needs import evaluation_lines
 from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
-from ablate.cli.output import bold, duration, print_json, size, table
+from ablate.cli.output import bold, counted, duration, print_json, size, table
 from ablate.cli.store_lines import store_notes
-from ablate.cli.where import where
+from ablate.cli.where import cell_levels, where
+from ablate.plan.baseline import baseline_cells
 from ablate.plan.diff import PlanDiff, diff_plans
 from ablate.plan.estimate import Estimator
 from ablate.plan.power import Sight, sight
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     slots, estimator = place.slots(opened.plan.jobs), Estimator(history(store))
     cached = cached_jobs(store, opened.plan)
     summary = summarize(opened.plan, estimator, cached=cached, slots=slots)
+    cell_levels(args.priority, baseline_cells(opened.loaded.study, opened.plan.cells))
     fitting = what_fits(opened, place, estimator, cached=cached, first=args.priority)
     notes = store_notes(store, opened.plan, cached=cached, slots=slots)
     refused = [] if args.any_size else place.refusals(opened.plan.jobs)
@@ -75,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
 def _print_summary(opened: OpenStudy, summary: PlanSummary) -> None:
     shared = summary.one_at_a_time_jobs - sum(row.unique for row in summary.stages)
     print(bold(f"study {summary.study}"))
-    print(f"{summary.cells} cells × {summary.seeds} seeds = {summary.runs} runs\n")
+    design = f"{counted(summary.cells, 'cell')} × {counted(summary.seeds, 'seed')}"
+    print(f"{design} = {counted(summary.runs, 'run')}\n")
     print(_grid(opened))
     print()
     header = ["stage", "unique", "cached", "to run", "est. total", "memory", "basis"]
@@ -93,7 +96,9 @@ def _print_summary(opened: OpenStudy, summary: PlanSummary) -> None:
         f"({duration(saved)} of {duration(summary.one_at_a_time_seconds)}) "
         "against one cell at a time"
     )
-    print(f"estimated wall time: {duration(summary.wall_seconds)} on {summary.slots} slots")
+    print(
+        f"estimated wall time: {duration(summary.wall_seconds)} on {counted(summary.slots, 'slot')}"
+    )
     print(f"memory: at most about {size(summary.memory_bytes)} for all slots together, on a CPU")
     print(f"disk: about {size(summary.disk_bytes)} of new artifacts")
 
@@ -109,9 +114,10 @@ def _print_sight(seen: Sight | None) -> None:
     print(
         f"smallest difference it can see: {seen.detectable_points:.1f} points of the average "
         f"(margin {seen.margin_points:g}){more}\n"
-        f"  {seen.items} items, {seen.seeds} seeds, {seen.comparisons} comparisons, power "
+        f"  {seen.items} items, {counted(seen.seeds, 'seed')}, "
+        f"{counted(seen.comparisons, 'comparison')}, power "
         f"{assumed.power:.0%}; assumed: {assumed.discordance:.0%} of items answered differently, "
-        f"{assumed.seed_sd:g} points between seeds"
+        f"{assumed.seed_sd:g} {'point' if assumed.seed_sd == 1 else 'points'} between seeds"
     )
 
 

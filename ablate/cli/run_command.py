@@ -11,7 +11,7 @@ from pathlib import Path
 from ablate.cli.codes import INTERRUPTED
 from ablate.cli.detach import Session, detach
 from ablate.cli.forecast import write_forecast
-from ablate.cli.growing import Growing, as_grown, fuse_of, pieces_of, standing_trials, whole
+from ablate.cli.growing import as_grown, fuse_of, growing_of, standing_trials, whole
 from ablate.cli.needs import check_needs
 from ablate.cli.opening import OpenStudy, history, open_store, open_study
 from ablate.cli.output import counted, duration, print_json
@@ -113,20 +113,17 @@ def _run(
     tracking = Tracking(opened.plan, store.root, trackers(args))
     levels = cell_levels(args.priority, baseline_cells(opened.loaded.study, opened.plan.cells))
     priorities = job_levels(opened.plan.runs, levels)
-    runs = _in_order(opened.plan, opened, levels)
-    wanted = CompleteRuns(runs, estimator, devices=place.devices)
-
+    wanted = CompleteRuns(_in_order(opened.plan, opened, levels), estimator, devices=place.devices)
     folder = store.study(opened.plan.study)
 
     def write_down(plan: Plan) -> None:
+        expected = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
         with surroundings(folder):
             _record(plan, folder, args)
-            expected = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
             write_forecast(store, plan.study, expected, slots=slots)
 
     def begin() -> None:
-        known = as_grown(opened, store)
-        write_down(known.plan)
+        write_down((known := as_grown(opened, store)).plan)
         _declare(known, store, folder)
 
     def grew(plan: Plan) -> None:
@@ -137,9 +134,7 @@ def _run(
         wanted.runs = _in_order(plan, opened, levels)
         priorities.update(job_levels(plan.runs, levels))
 
-    pieces = pieces_of(opened, store)
-    growing = Growing(opened.plan, pieces, grew) if pieces else None
-    kept = standing_trials(growing) if growing is not None else None
+    growing = growing_of(opened, store, grew)
     engine = open_remote(place.place, folder, slots=args.slots, network=args.network)
     options = RunOptions(
         engine=engine,
@@ -152,7 +147,7 @@ def _run(
         until=place.until,
         budget_seconds=place.budget_seconds,
         priorities=priorities,
-        keep_failed=getattr(args, "keep_failed", kept),
+        keep_failed=getattr(args, "keep_failed", growing and standing_trials(growing)),
         wishes=session.wishes,
         while_held=lambda: session.held(store, opened.plan.study, begin),
     )

@@ -163,7 +163,9 @@ def cell_levels(given: Iterable[str], cells: Mapping[str, str]) -> dict[str, int
         if text in cells:
             name, level = text, "1"
         if name not in cells:
-            raise StudyError(unknown_choice("--priority", name or text, cells))
+            known = level.removeprefix("-").isdigit() and name not in ("", text)
+            # ``beta=0.11`` is more likely a misspelt cell than the level 0.11 of a cell ``beta``.
+            raise StudyError(unknown_choice("--priority", name if known else text, cells))
         try:
             levels[name] = int(level)
         except ValueError:

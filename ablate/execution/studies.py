@@ -78,7 +78,8 @@ def _held(study: str, lease: Lock) -> str:
         return f"study {study}: another controller runs it. Wait for it or stop it."
     return (
         f"study {study}: {where} has been running it since "
-        f"{since}; one controller per study. Watch it with `ablate status`, or stop that process."
+        f"{since}; one controller per study. Watch it with `ablate watch`, or stop it with "
+        "`ablate ctl stop`."
     )
 
 

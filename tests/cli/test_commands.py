@@ -82,7 +82,7 @@ def test_a_missing_file_exits_with_3_and_names_those_there_are(study, capsys):
 def test_plan_prints_the_grid_the_stages_and_what_sharing_saves(study, capsys):
     assert main(["plan", study]) == 0
     text = capsys.readouterr().out
-    assert "4 cells × 1 seeds = 4 runs" in text
+    assert "4 cells × 1 seed = 4 runs" in text
     # Base 2 jobs, sft 5, dpo 9 and ppo 10 alone; together 15.
     assert "sharing saves 11 of 26 jobs" in text
     assert "estimated wall time" in text and "memory" in text and "disk" in text

@@ -96,7 +96,7 @@ def test_a_terminal_without_unicode_loses_characters_and_not_the_command(folder,
     monkeypatch.setattr(sys, "stdout", ascii_only)
     assert main(["plan", "s.yaml"]) == 0
     ascii_only.seek(0)
-    assert "1 cells ? 1 seeds" in ascii_only.read()
+    assert "1 cell ? 1 seed" in ascii_only.read()
 
 
 def test_a_json_document_is_whole_without_unicode(folder, monkeypatch):

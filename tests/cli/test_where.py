@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ablate.cli.main import main
+from ablate.cli.output import counted
 from ablate.cli.where import Where, cell_levels, where
 from ablate.errors import StudyError, SurroundingsError
 from ablate.execution.engines.places import LocalPlace, SlurmPlace, open_place
@@ -180,3 +181,23 @@ def test_more_accelerators_than_the_machine_has_are_refused() -> None:
     place.__dict__["_device_memory"] = {}
     (line,) = place.refusals(jobs().values())
     assert line.startswith("policy: the place gives its jobs 4 accelerators; this machine has 2.")
+
+
+def test_a_misspelt_priority_is_shown_as_it_was_written() -> None:
+    cells = {"sft": "sft", "beta=0.1": "sft"}
+    for given, found in (("beta=0.11", "'beta=0.11'"), ("beta=0.2=3", "'beta=0.2'"), ("x", "'x'")):
+        with pytest.raises(StudyError, match=f"^--priority: {found} is not one of beta=0.1, sft."):
+            cell_levels([given], cells)
+
+
+def test_a_plan_refuses_a_priority_of_no_cell_without_a_deadline_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "places.yaml").write_text(STUDY)
+    file, store = str(tmp_path / "places.yaml"), str(tmp_path / "store")
+    assert main(["plan", file, "--store", store, "--priority", "sfd"]) == 2
+    assert "--priority: 'sfd' is not one of" in capsys.readouterr().err
+
+
+def test_one_is_not_counted_in_the_plural() -> None:
+    assert [counted(n, "job") for n in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
