@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from ablate.cli.codes import INTERRUPTED
 from ablate.cli.detach import Session, detach
 from ablate.cli.forecast import write_forecast
-from ablate.cli.growing import as_grown, fuse_of, growing_of, standing_trials, whole
+from ablate.cli.growing import Growing, as_grown, fuse_of, growing_of, standing_trials, whole
 from ablate.cli.needs import check_needs
 from ablate.cli.opening import OpenStudy, history, open_store, open_study
 from ablate.cli.output import counted, duration, print_json
@@ -24,6 +24,7 @@ from ablate.execution.choosing import CompleteRuns
 from ablate.execution.controller import run_study
 from ablate.execution.engines.local import LocalOptions
 from ablate.execution.engines.opening import open_remote
+from ablate.execution.failures import Failure
 from ablate.execution.listener import Guarded
 from ablate.execution.options import Outcome, RunOptions
 from ablate.plan.baseline import baseline_cells
@@ -31,6 +32,7 @@ from ablate.plan.build import Plan, Run
 from ablate.plan.estimate import Estimator
 from ablate.plan.evaluating import defines_tasks
 from ablate.plan.fitting import job_levels, paired_order
+from ablate.plan.job import Job
 from ablate.plan.record import RUNS, plan_document
 from ablate.store.declarations import declare
 from ablate.store.files import surroundings, write_json
@@ -147,7 +149,7 @@ def _run(
         until=place.until,
         budget_seconds=place.budget_seconds,
         priorities=priorities,
-        keep_failed=getattr(args, "keep_failed", growing and standing_trials(growing)),
+        keep_failed=_keeps(args, growing),
         wishes=session.wishes,
         while_held=lambda: session.held(store, opened.plan.study, begin),
     )
@@ -164,6 +166,14 @@ def _run(
         tracking.close()
         if engine is not None:
             engine.close()
+
+
+def _keeps(
+    args: argparse.Namespace, growing: Growing | None
+) -> Callable[[Job, Failure], bool] | None:
+    """Return which failures of earlier runs stand: those `ablate retry` is not about."""
+    given: Callable[[Job, Failure], bool] | None = getattr(args, "keep_failed", None)
+    return given if given is not None or growing is None else standing_trials(growing)
 
 
 def _local(place: Where, slots: int, *, network: bool) -> LocalOptions:
