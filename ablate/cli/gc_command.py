@@ -83,7 +83,9 @@ def _print(store: Store, found: Findings, went: list[TrashEntry] | None) -> None
     for kept in found.kept:
         print(f"stays: {kept.count} {kept.why}, {size(kept.bytes)}")
     # What was set aside just now takes its place in the trash until that is emptied.
-    print(f"trash: {size(disk_usage(store.root / 'trash'))} (ablate gc --empty-trash)")
+    trash = store.root / "trash"
+    if trash.is_dir() and any(trash.iterdir()):  # an empty folder takes 4 kB too
+        print(f"trash: {size(disk_usage(trash))} (ablate gc --empty-trash)")
 
 
 def _items(items: Sequence[Item]) -> str:

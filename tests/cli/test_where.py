@@ -56,6 +56,10 @@ def test_a_place_is_an_engine_or_a_file(tmp_path: Path) -> None:
     [
         ("engine: slrum\n", "place.yaml:1:9: engine: 'slrum' is not one of local, ray, slurm."),
         ("engine: slurm\npartion: gpu\n", "place.yaml:2:1: partion: unknown key;"),
+        (
+            "engine: slurm\ndevices: {polcy: 4}\n",
+            "place.yaml:2:11: devices.polcy: 'polcy' is not one of evaluation,",
+        ),
         ("engine: local\nslots: 0\n", "place.yaml:2:8: slots: 0"),
         ("engine: local\nhours: soon\n", "place.yaml:2:8: hours: 'soon'"),
         ("- local\n", "place.yaml: not a mapping"),

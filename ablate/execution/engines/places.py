@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ablate.errors import StudyError, SurroundingsError, unknown_choice
+from ablate.execution.stages import ENTRY_POINTS, WITHOUT_DEVICE
 from ablate.spec.config import Config
 from ablate.spec.load import study_error
-from ablate.spec.messages import field_problem, structure_problems
+from ablate.spec.messages import field_problem, one_of, structure_problems
 from ablate.spec.problems import Problem
 from ablate.spec.source import Source, at_mark
 from ablate.spec.yaml_source import UnreadableYaml, decode, parse
@@ -24,6 +25,9 @@ OURS = frozenset(
     | {"ntasks", "ntasks-per-node", "cpus-per-task", "gres", "mem", "time", "partition", "account"}
 )
 """Options of sbatch that an attempt's job needs as they are, or that have a field."""
+
+ASKING = tuple(sorted(ENTRY_POINTS.keys() - WITHOUT_DEVICE))
+"""Stages that can have accelerators."""
 
 
 class LocalPlace(Config):
@@ -40,6 +44,14 @@ class LocalPlace(Config):
     """Jobs that share an accelerator when their memory fits together."""
     hours: Positive | None = None
     """Longest duration of a job."""
+
+    @field_validator("devices")
+    @classmethod
+    def _of_stages(cls, devices: dict[str, int]) -> dict[str, int]:
+        for name in devices:
+            if name not in ASKING:
+                raise field_problem(one_of(name, ASKING), name)
+        return devices
 
 
 class SlurmPlace(LocalPlace):
