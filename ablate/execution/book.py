@@ -99,6 +99,11 @@ class Book:
         if self.states.get(name) is not JobState.FAILED:
             return []
         del self.failures[name]
+        inputs = [upstream.fingerprint for _, upstream in self.jobs[name].inputs]
+        if broken := [one for one in inputs if one in self.failures or one in self.skipped]:
+            # Given up while it waited, and what it waited for has failed since.
+            self.states[name], self.skipped[name] = JobState.SKIPPED, self._why_not(broken[0])
+            return []
         self.states[name] = JobState.WAITING
         if not self._missing[name]:
             self._enter(name)

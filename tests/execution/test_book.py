@@ -98,3 +98,15 @@ def test_what_also_waits_for_another_failed_job_stays_skipped() -> None:
 def test_only_a_failed_job_is_revived() -> None:
     book = Book([pairs()])
     assert book.revive(pairs().fingerprint) == []
+
+
+def test_a_revived_job_without_its_input_is_skipped_until_that_is_revived_too() -> None:
+    """Cancelled while it waited; then what it waits for fails, and only it is tried again."""
+    root, policy, score = chain("first")
+    book = Book([score])
+    book.fail(policy, Failure(FailureClass.CANCELLED, "by the user"))
+    book.fail(root, LOST)
+    assert book.revive(policy.fingerprint) == []
+    assert book.states[policy.fingerprint] is JobState.SKIPPED
+    assert book.revive(root.fingerprint) == [root, policy, score]
+    assert ready(book) == [root]
