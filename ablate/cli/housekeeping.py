@@ -42,7 +42,7 @@ def add_adopt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="folder in hub layout with the checkpoint")
     parser.add_argument("study", help="study file")
     parser.add_argument("--cell", required=True, help="cell whose job it takes the place of")
-    parser.add_argument("--stage", required=True, help="sft, policy or reward_model")
+    parser.add_argument("--stage", required=True, help="sft or policy")
     parser.add_argument("--seed", type=int, metavar="N", help="which run (default: the first)")
     parser.add_argument("--note", default="", help="how it was trained, kept beside it")
     parser.add_argument(

@@ -53,7 +53,7 @@ def socket_path(store: Store, study: str) -> Path:
     identity = f"{os.path.realpath(store.root)}\0{study}"
     name = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:16] + ".sock"
     problems = []
-    for folder in _rooms():
+    for folder in rooms():
         if len(os.fsencode(folder / name)) > LONGEST_PATH:
             problems.append(f"{folder}: too long for a socket")
         elif problem := _not_private(folder):
@@ -63,12 +63,14 @@ def socket_path(store: Store, study: str) -> Path:
     raise SurroundingsError("; ".join(problems) + ". Set XDG_RUNTIME_DIR to a folder of your own.")
 
 
-def _rooms() -> list[Path]:
-    rooms = []
+def rooms() -> list[Path]:
+    """Return the folders in which a socket may lie, the first choice first, each once."""
+    found = []
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        rooms.append(Path(runtime) / "ablate")
+        found.append(Path(runtime) / "ablate")
     own = f"ablate-{os.geteuid()}"
-    return [*rooms, Path(tempfile.gettempdir()) / own, Path("/tmp") / own]  # noqa: S108
+    found += [Path(tempfile.gettempdir()) / own, Path("/tmp") / own]  # noqa: S108
+    return list(dict.fromkeys(found))
 
 
 def _not_private(folder: Path) -> str:
@@ -84,7 +86,7 @@ def _not_private(folder: Path) -> str:
     if found.st_uid != os.geteuid():
         return f"{folder}: belongs to another user"
     if stat.S_IMODE(found.st_mode) & 0o077:
-        return f"{folder}: open to other users"
+        return f"{folder}: open to other users (chmod 700 closes it)"
     return ""
 
 

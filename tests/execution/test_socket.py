@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ablate.execution.socket_server import (
     MOST_CLIENTS,
     SocketServer,
     listening,
+    rooms,
     socket_path,
 )
 from ablate.execution.steering import Verb, Wishes, read_command
@@ -119,18 +121,23 @@ def test_the_socket_is_private_to_the_user_and_gone_with_the_study(study: Listen
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
 def test_another_user_is_turned_away_even_where_the_folder_lets_him_in(study: Listening) -> None:
-    for folder in (study.path, *study.path.parents):
-        if str(folder) != "/":
-            folder.chmod(0o777)
-    child = os.fork()
-    if child == 0:  # This thread alone: it says what it got by its exit status.
-        code = 1
-        try:
-            os.setuid(65534)
-            code = 0 if b"another user" in study.send(b'{"verb": "pause"}\n') else 2
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    # A folder of the machine may be among them: all are closed again.
+    modes = {path: path.stat().st_mode for path in (study.path, *study.path.parents)}
+    try:
+        for path, mode in modes.items():
+            path.chmod(stat.S_IMODE(mode) | (0o066 if path == study.path else 0o011))
+        child = os.fork()
+        if child == 0:  # This thread alone: it says what it got by its exit status.
+            code = 1
+            try:
+                os.setuid(65534)
+                code = 0 if b"another user" in study.send(b'{"verb": "pause"}\n') else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        for path, mode in modes.items():
+            path.chmod(stat.S_IMODE(mode))
     assert ask(study.store, "toy", {"verb": "status"})["paused"] is False
 
 
@@ -232,6 +239,15 @@ def test_a_runtime_folder_that_others_can_enter_is_not_used(runtime: Path, tmp_p
     (runtime / "ablate").rmdir()
     (runtime / "ablate").symlink_to(tmp_path)
     assert runtime not in socket_path(store, "toy").parents
+
+
+def test_a_folder_that_is_no_use_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened = Path("/tmp") / f"ablate-{os.geteuid()}"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    assert rooms() == [opened]
 
 
 def test_a_command_that_nobody_comes_to_is_answered_at_the_end(tmp_path: Path) -> None:
