@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 a bug in ablate; 2 the command line or the study file must change; 3 the
 surroundings must change (disk, permission, missing model or data, a study that already runs);
-4 the study ended with failed jobs; 130 interrupted.
+4 the study ended with failed jobs; 130 it was stopped before its end (Ctrl-C, deadline, budget).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ablate.cli.trackers import add_track
 from ablate.errors import AblateError
 
 EPILOG = """exit codes: 0 done, 1 bug, 2 command line or study file, 3 surroundings,
-4 some jobs failed, 130 interrupted. Environment: ABLATE_STORE, ABLATE_DATA_DIR,
+4 some jobs failed, 130 stopped before the end. Environment: ABLATE_STORE, ABLATE_DATA_DIR,
 ABLATE_MODEL_DIR, ABLATE_TRACK, MLFLOW_TRACKING_URI, WANDB_MODE, NO_COLOR."""
 
 NAMESAKE = "ablate"
