@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from ablate.execution.controller import run_study
-from ablate.execution.engines.protocol import Engine
 from ablate.execution.engines.local import LocalEngine, LocalOptions
+from ablate.execution.engines.protocol import Engine
 from ablate.execution.options import RunOptions
 from ablate.plan.job import Job
 from ablate.spec.stages import PreferencesConfig
