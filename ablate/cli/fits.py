@@ -30,6 +30,8 @@ class Fitting:
     all_device_seconds: float
     """What it still takes of accelerators."""
     cells: int
+    unit: str
+    """What a budget counts: ``devices``, or ``slots`` where there is none."""
 
     def lines(self) -> Iterator[str]:
         """Yield the sentences for people."""
@@ -41,7 +43,7 @@ class Fitting:
             )
         if limits.device_seconds is not None:
             yield (
-                f"\nbudget {duration(limits.device_seconds)} of devices: all takes "
+                f"\nbudget {duration(limits.device_seconds)} of {self.unit}: all takes "
                 f"{duration(self.all_device_seconds)}, what fits {duration(found.device_seconds)}"
             )
         if not found.left_out:
@@ -97,4 +99,6 @@ def what_fits(
     limits = Limits(slots, left, place.budget_seconds)
     every = fit(runs, seconds, Limits(slots), done=cached, devices=place.devices)
     found = fit(runs, seconds, limits, done=cached, devices=place.devices)
-    return Fitting(limits, found, every.seconds, every.device_seconds, len(plan.cells))
+    on_cores = place.place.engine == "local" and not place.device_names
+    unit = "slots" if on_cores else "devices"
+    return Fitting(limits, found, every.seconds, every.device_seconds, len(plan.cells), unit)
