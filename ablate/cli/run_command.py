@@ -54,9 +54,10 @@ def _run_whole(args: argparse.Namespace, session: Session) -> int:
     opened = open_study(args.study, args.sets)
     store, place = open_store(args), where(args)
     trackers(args)  # Looked for before anything trains.
+    expected = whole(opened, store).plan.jobs
     if not args.any_size:
-        refuse_too_large(place, whole(opened, store).plan.jobs)
-    evaluations = [job for job in whole(opened, store).plan.jobs if defines_tasks(job)]
+        refuse_too_large(place, expected)
+    evaluations = [job for job in expected if defines_tasks(job)]
     check_needs([e for e in evaluations if not store.has(e.stage, e.fingerprint)], args)
     store.create()
     with private():  # The tracking process inherits it; the report below is for others.

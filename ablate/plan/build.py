@@ -68,11 +68,6 @@ class Plan:
     """Why cells that are tuned have no runs yet, or never will, by name."""
 
     @property
-    def is_tuning(self) -> bool:
-        """Whether cells still wait for their values."""
-        return any(not reason.startswith("failed") for reason in self.pending.values())
-
-    @property
     def every_run(self) -> tuple[Run, ...]:
         """Trials and runs, in the order in which they are needed."""
         return (*self.trials, *self.runs)
