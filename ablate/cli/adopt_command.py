@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ablate.cli.opening import OpenStudy, open_store, open_study
+from ablate.cli.opening import OpenStudy, open_study
 from ablate.cli.output import print_json, size
+from ablate.cli.stored import open_store
 from ablate.errors import StudyError, SurroundingsError, nearest
 from ablate.plan.build import Run
 from ablate.plan.job import Job, with_upstream

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ablate.cli.amounts import deadline, device_seconds
-from ablate.cli.opening import open_store
 from ablate.cli.output import clock_time, duration, print_json
 from ablate.cli.steered import Jobs, Meant, jobs_of, living_study
+from ablate.cli.stored import open_store
 from ablate.errors import StudyError, SurroundingsError, unknown_choice
 from ablate.execution.failures import failure_class
 from ablate.execution.socket_client import ask

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ablate.cli.diff_text import cell_lines, study_lines
-from ablate.cli.opening import open_store
 from ablate.cli.output import print_json
+from ablate.cli.stored import open_store
 from ablate.errors import StudyError, SurroundingsError, nearest
 from ablate.reporting.diff import StudyDiff, compare_studies
 from ablate.reporting.diff_cells import CellDiff, CellOf, compare_cells

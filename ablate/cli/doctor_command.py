@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ablate.cli.opening import open_store
 from ablate.cli.output import bold, print_json, size
 from ablate.cli.rebuilding import rebuild
+from ablate.cli.stored import open_store
 from ablate.errors import SurroundingsError
 from ablate.store.doctor import examine
 from ablate.store.findings import Finding, Severity

@@ -6,8 +6,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from ablate.cli.opening import Recorded, open_store, recorded, study_name
 from ablate.cli.output import print_json
+from ablate.cli.stored import Recorded, open_store, recorded, study_name
 from ablate.errors import StudyError, SurroundingsError, nearest
 from ablate.reporting.card import Exported, model_card
 from ablate.store.files import surroundings, write_atomic

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from ablate.cli.opening import Recorded
+from ablate.cli.stored import Recorded
 from ablate.store.files import read_json, write_json
 from ablate.store.layout import Store
 

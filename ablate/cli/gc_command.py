@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ablate.cli.amounts import span
-from ablate.cli.opening import open_store
 from ablate.cli.output import bold, duration, print_json, size, table
+from ablate.cli.stored import open_store
 from ablate.errors import StudyError, SurroundingsError
 from ablate.store.gc import Findings, GcOptions, Item, collect, empty, sweep, undo
 from ablate.store.layout import Store

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ablate.cli.opening import open_store, recorded, study_name
 from ablate.cli.output import print_json
+from ablate.cli.stored import open_store, recorded, study_name
 from ablate.errors import StudyError, SurroundingsError, nearest
 from ablate.execution.status import JobLog, job_logs
 from ablate.secrets import Masker

@@ -9,9 +9,10 @@ from ablate.cli.fits import what_fits
 from ablate.cli.growing import tuning_lines, whole
 from ablate.cli.look_lines import all_looks
 from ablate.cli.needs import evaluation_lines
-from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
+from ablate.cli.opening import OpenStudy, cached_jobs, history, open_study
 from ablate.cli.output import bold, counted, duration, print_json, size, table
 from ablate.cli.store_lines import store_notes
+from ablate.cli.stored import open_store
 from ablate.cli.where import cell_levels, where
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.diff import PlanDiff, diff_plans

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from ablate.cli.growing import as_grown
-from ablate.cli.opening import OpenStudy, cached_jobs, history, open_store, open_study
+from ablate.cli.opening import OpenStudy, cached_jobs, history, open_study
 from ablate.cli.output import duration, print_json
+from ablate.cli.stored import open_store
 from ablate.cli.trackers import trackers_of_rest
 from ablate.cli.tracking import send_rest
 from ablate.errors import SurroundingsError

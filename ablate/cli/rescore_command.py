@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ablate.cli.growing import as_grown
-from ablate.cli.opening import open_store, open_study
+from ablate.cli.opening import open_study
 from ablate.cli.output import print_json, table
+from ablate.cli.stored import open_store
 from ablate.errors import SurroundingsError
 from ablate.evals.records import SAMPLES, write_lines
 from ablate.evals.rescoring import Rescored, rescored

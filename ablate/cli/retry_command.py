@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable
 
 from ablate.cli import ctl_command, run_command
-from ablate.cli.opening import open_store, open_study
+from ablate.cli.opening import open_study
 from ablate.cli.steered import OVER, jobs_of
+from ablate.cli.stored import open_store
 from ablate.errors import SurroundingsError
 from ablate.execution.failures import Failure, FailureClass, failure_class
 from ablate.execution.status import study_names, study_status

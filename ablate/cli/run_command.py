@@ -13,9 +13,10 @@ from ablate.cli.detach import Session, detach
 from ablate.cli.forecast import write_forecast
 from ablate.cli.growing import Growing, as_grown, fuse_of, growing_of, standing_trials, whole
 from ablate.cli.needs import check_needs
-from ablate.cli.opening import OpenStudy, history, open_store, open_study
+from ablate.cli.opening import OpenStudy, history, open_study
 from ablate.cli.output import counted, duration, print_json
 from ablate.cli.progress import Progress
+from ablate.cli.stored import open_store
 from ablate.cli.trackers import trackers
 from ablate.cli.tracking import Tracking
 from ablate.cli.where import Where, cell_levels, refuse_too_large, where

@@ -6,8 +6,8 @@ import argparse
 import time
 from typing import Any
 
-from ablate.cli.opening import NEVER_RUN, open_store, recorded, study_name
 from ablate.cli.output import bold, duration, print_json, table
+from ablate.cli.stored import NEVER_RUN, open_store, recorded, study_name
 from ablate.cli.view import settings_line
 from ablate.errors import SurroundingsError
 from ablate.execution.runlog import run_log

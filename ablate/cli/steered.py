@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ablate.cli.opening import Recorded, recorded, study_name
+from ablate.cli.stored import Recorded, recorded, study_name
 from ablate.errors import StudyError, nearest
 from ablate.execution.status import study_names, study_status
 from ablate.store.layout import Store

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ablate.cli.forecast import Forecast, Pace, seconds_left
-from ablate.cli.opening import Recorded, RecordedRun
 from ablate.cli.output import clock_time, duration
+from ablate.cli.stored import Recorded, RecordedRun
 from ablate.execution.status import FailedRow, JobDetail, RunningRow, StudyStatus
 
 NAMED_CELLS = 2

@@ -15,9 +15,9 @@ from types import FrameType
 from typing import NoReturn
 
 from ablate.cli.forecast import Forecast
-from ablate.cli.opening import open_store, recorded
 from ablate.cli.output import bold, print_json
 from ablate.cli.steered import OVER, living_study
+from ablate.cli.stored import open_store, recorded
 from ablate.cli.view import View, failure_lines, screen, settings_line, summary
 from ablate.execution.status import RunningRow, study_view
 from ablate.plan.record import RUNS

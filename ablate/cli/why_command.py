@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from ablate.cli.opening import open_store, recorded, study_name
 from ablate.cli.output import bold, duration, print_json
 from ablate.cli.steered import jobs_of
+from ablate.cli.stored import open_store, recorded, study_name
 from ablate.execution.explain import Explained, Explainer, Try
 
 WIDTH = 98

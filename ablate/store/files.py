@@ -13,6 +13,8 @@ from typing import Any
 
 from ablate.errors import SurroundingsError
 
+AT_ONCE_BYTES = 1 << 16
+"""Files up to this size are read whole to be hashed: a third of the time of a stream's buffer."""
 REMEDIES = {
     errno.ENOSPC: "the disk is full. Free some space and run the same command again.",
     errno.EDQUOT: "the disk quota is used up. Free some space and run the same command again.",
@@ -98,9 +100,11 @@ def _digest(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def sha256(path: Path) -> str:
+def sha256(path: Path | str) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size <= AT_ONCE_BYTES:
+            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -132,12 +136,29 @@ def tree_files(folder: Path) -> dict[str, Path]:
 
     Raises ValueError at a link or a special file: its content is not the folder's own.
     """
-    found: dict[str, Path] = {}
-    for parent, folders, names in os.walk(folder):
-        for name in [*names, *(name for name in folders if Path(parent, name).is_symlink())]:
-            path = Path(parent, name)
-            relative = path.relative_to(folder).as_posix()
-            if path.is_symlink() or not path.is_file():
+    return {name: Path(place) for name, place in tree_places(folder).items()}
+
+
+def tree_places(folder: Path) -> dict[str, str]:
+    """Return what `tree_files` does as plain text: for very many folders, paths cost too much."""
+    found: dict[str, str] = {}
+    pending = [("", os.fspath(folder))]
+    while pending:
+        prefix, place = pending.pop()
+        for entry in _entries(place):
+            relative = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                pending.append((f"{relative}/", entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                found[relative] = entry.path
+            else:
                 raise ValueError(f"{relative}: not a regular file; an artifact holds only those")
-            found[relative] = path
     return dict(sorted(found.items()))
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # A folder that is gone or closed holds nothing.
+        return []

@@ -63,7 +63,7 @@ class Store:
 
     def artifact(self, stage: str, fingerprint: str) -> Path:
         """Return the folder of an artifact, committed or not."""
-        return self.root / "artifacts" / in_store(stage) / in_store(fingerprint)
+        return Path(self.root, "artifacts", in_store(stage), in_store(fingerprint))
 
     def has(self, stage: str, fingerprint: str, *, hashes: bool = False) -> bool:
         """Tell whether an artifact is committed and every file has its size (and content)."""

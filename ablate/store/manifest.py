@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from ablate.store.files import read_json, sha256, tree_files, unsealed
+from ablate.store.files import read_json, sha256, tree_places, unsealed
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -90,9 +91,8 @@ def manifest_from(record: Any) -> Manifest | None:
 
 def is_inside(name: str) -> bool:
     """Tell whether a file's name stays in the folder that it is relative to."""
-    path = PurePosixPath(name)
-    absolute = path.is_absolute()
-    return bool(path.parts) and not absolute and ".." not in path.parts and "\0" not in name
+    parts = set(name.split("/")) - {"", "."}
+    return bool(parts) and ".." not in parts and not name.startswith("/") and "\0" not in name
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -107,14 +107,14 @@ def damage(folder: Path, files: Mapping[str, FileEntry], *, hashes: bool) -> str
     difference.
     """
     try:
-        present = tree_files(folder)
+        present = tree_places(folder)
     except ValueError as error:
         return str(error)
     present.pop(MANIFEST, None)
     for name in sorted(present.keys() ^ files.keys()):
         return f"{name}: " + ("missing" if name in files else "not in the manifest")
     for name, entry in files.items():
-        size = present[name].stat().st_size
+        size = os.stat(present[name]).st_size
         if size != entry.size:
             return f"{name}: {size} bytes instead of {entry.size}"
         if hashes and sha256(present[name]) != entry.sha256:

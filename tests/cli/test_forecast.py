@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ablate.cli.forecast import Forecast, Pace, seconds_left, write_forecast
-from ablate.cli.opening import Recorded, RecordedJob
+from ablate.cli.stored import Recorded, RecordedJob
 from ablate.store.layout import Store
 
 

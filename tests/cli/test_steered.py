@@ -6,8 +6,8 @@ import pytest
 
 from ablate.cli.ctl_command import _parts, _request
 from ablate.cli.main import build_parser
-from ablate.cli.opening import Recorded, RecordedJob, RecordedRun
 from ablate.cli.steered import Jobs
+from ablate.cli.stored import Recorded, RecordedJob, RecordedRun
 from ablate.errors import StudyError
 from ablate.execution.steering import Verb
 
