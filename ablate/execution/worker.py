@@ -29,7 +29,7 @@ from ablate.plan.fingerprint import fingerprint
 from ablate.secrets import masked_output
 from ablate.spec.stages import CONFIG_CLASSES
 from ablate.store.attempts import Attempt
-from ablate.store.files import sealed, sha256, sync_tree, tree_files, write_json
+from ablate.store.files import sha256, sync_tree, tree_files, write_sealed
 from ablate.store.layout import ALWAYS_HASHED_BYTES, Store
 from ablate.store.manifest import MANIFEST, damage, read_manifest
 from ablate.store.privacy import umask
@@ -111,7 +111,7 @@ def _finish(
         record["numerics"]["micro_batch_asked"] = asked
     try:
         # Not durable: the controller makes the artifact so, and a power cut ends it as well.
-        write_json(attempt.exit_file, sealed(record), durable=False)
+        write_sealed(attempt.exit_file, record, durable=False)
     except OSError as error:
         traceback.print_exc()
         full = classify(error, attempt.folder).kind is FailureClass.DISK_FULL

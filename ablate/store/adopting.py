@@ -14,7 +14,7 @@ from ablate.plan.job import Job
 from ablate.store.attempts import Attempt, new_attempt
 from ablate.store.code import code_digest
 from ablate.store.commit import commit
-from ablate.store.files import sealed, sha256, tree_files, write_json
+from ablate.store.files import sha256, tree_files, write_sealed
 from ablate.store.layout import Store
 from ablate.store.manifest import Manifest
 from ablate.store.privacy import private
@@ -113,7 +113,7 @@ def _seal(attempt: Attempt, started: float) -> None:
         "timings": {},
         "counts": {},
     }
-    write_json(attempt.exit_file, sealed(record))
+    write_sealed(attempt.exit_file, record)
 
 
 def _user() -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.store.files import read_json, surroundings, unsealed, write_json
+from ablate.store.files import read_json, read_sealed, surroundings, write_json
 from ablate.store.processes import ProcessId, process_id
 from ablate.store.workspace import CHECKPOINT, CHECKPOINT_FOLDER, KEPT, METRICS
 
@@ -88,7 +88,7 @@ class Attempt:
 
     def exit(self) -> dict[str, Any] | None:
         """Return how the attempt ended in its own words; None while it has not said so, whole."""
-        return _mapping(unsealed(read_json(self.exit_file)))
+        return _mapping(read_sealed(self.exit_file))
 
     def verdict(self) -> dict[str, Any] | None:
         """Return the controller's judgement of a failed attempt; None where there is none."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ablate.plan.fingerprint import STAGE_VERSIONS, fingerprint
 from ablate.spec.stages import CONFIG_CLASSES
 from ablate.store.attempts import Attempt
-from ablate.store.files import sealed, surroundings, sync_folder, sync_tree, write_json
+from ablate.store.files import surroundings, sync_folder, sync_tree, write_sealed
 from ablate.store.layout import Store
 from ablate.store.manifest import MANIFEST, FileEntry, Manifest, damage
 
@@ -49,7 +49,7 @@ def commit(store: Store, attempt: Attempt) -> Manifest:
     if (problem := damage(attempt.work, manifest.files, hashes=True)) is not None:
         raise CommitRefused(f"{attempt.name}: {problem}")
     with surroundings(attempt.work):
-        write_json(attempt.work / MANIFEST, sealed(manifest.as_json()), durable=False)
+        write_sealed(attempt.work / MANIFEST, manifest.as_json(), durable=False)
         sync_tree(attempt.work)
     return _move(store, attempt, manifest=manifest)
 

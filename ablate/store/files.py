@@ -76,28 +76,32 @@ def read_json(path: Path) -> Any:
         return None
 
 
-SEAL = "seal"
-"""Field of a sealed record."""
+SEAL = b', "seal": "'
+"""Start of a sealed file's last field."""
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with the hash of its own content, which finds a byte that a disk changed."""
-    return {**record, SEAL: _digest(record)}
+def write_sealed(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Write ``record`` as JSON with the hash of its own text, which finds a byte that changed."""
+    text = json.dumps(record, allow_nan=False, ensure_ascii=False).encode()
+    seal = hashlib.sha256(text).hexdigest().encode()
+    write_atomic(path, text[:-1] + SEAL + seal + b'"}', durable=durable)
 
 
-def unsealed(value: Any) -> Any:
-    """Return a record without its seal, or None where its content is not what was sealed.
+def read_sealed(path: Path | str) -> Any:
+    """Return what `write_sealed` wrote, without its seal; None where the file was changed since.
 
-    A value without a seal, such as a record of an earlier version, is returned as it is.
+    A file without a seal, such as one of an earlier version, is read as it is.
     """
-    if not isinstance(value, dict) or SEAL not in value:
-        return value
-    record = {name: field for name, field in value.items() if name != SEAL}
-    return record if _digest(record) == value[SEAL] else None
-
-
-def _digest(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    try:
+        with open(path, "rb", buffering=0) as file:
+            text, seal, digest = file.read().rpartition(SEAL)
+        if not seal:
+            return json.loads(digest)
+        text += b"}"
+        intact = hashlib.sha256(text).hexdigest().encode() + b'"}' == digest
+        return json.loads(text) if intact else None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
 
 
 def sha256(path: Path | str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,9 +85,11 @@ class Store:
         A damaged artifact is a lost cache: it costs a recompute, never a wrong number.
         """
         folder = self.artifact(stage, fingerprint)
-        if not os.path.lexists(folder):
+        try:
+            is_link = stat.S_ISLNK(os.lstat(folder).st_mode)
+        except OSError:
             return None
-        manifest = None if folder.is_symlink() else read_manifest(folder)
+        manifest = None if is_link else read_manifest(folder)
         if manifest is None or (manifest.stage, manifest.fingerprint) != (stage, fingerprint):
             problem: str | None = "no readable manifest of its own"
         else:

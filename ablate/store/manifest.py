@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablate.store.files import read_json, sha256, tree_places, unsealed
+from ablate.store.files import read_sealed, sha256, tree_places
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -97,7 +97,7 @@ def is_inside(name: str) -> bool:
 
 def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in ``folder``; None where it is missing, unreadable or was changed."""
-    return manifest_from(unsealed(read_json(folder / MANIFEST)))
+    return manifest_from(read_sealed(os.path.join(folder, MANIFEST)))
 
 
 def damage(folder: Path, files: Mapping[str, FileEntry], *, hashes: bool) -> str | None:

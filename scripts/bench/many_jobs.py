@@ -29,7 +29,9 @@ from ablate.execution.options import RunOptions
 from ablate.plan.build import Plan, Run
 from ablate.plan.cells import expand
 from ablate.plan.job import Job
+from ablate.plan.record import RUNS, plan_document
 from ablate.spec.load import study_from_text
+from ablate.store.files import write_json
 from ablate.store.layout import Store
 from ablate.store.manifest import Manifest
 from ablate.tracking.process import drain, pending
@@ -120,6 +122,7 @@ def main() -> None:
         timed_rest(store.root, names)
         print("the same study again")
         timed_run(plan, store, names, slots)
+        write_json(store.study("many") / RUNS, plan_document(plan))  # As `ablate run` does.
         start = time.perf_counter()
         command = [sys.executable, "-m", "ablate", "status", "many", "--store", folder]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)

@@ -30,7 +30,7 @@ from ablate.plan.job import Job
 from ablate.store.commit import CommitRefused, commit
 from ablate.store.declarations import declarations, declare
 from ablate.store.doctor import examine
-from ablate.store.files import sealed, write_json
+from ablate.store.files import write_json, write_sealed
 from ablate.store.layout import ALWAYS_HASHED_BYTES, Store
 from ablate.store.locks import Lock
 from ablate.store.manifest import FileEntry, read_manifest
@@ -228,7 +228,7 @@ def enlarged(store: Store, job: Job) -> Path:
     manifest = read_manifest(folder)
     assert manifest is not None
     grown = replace(manifest, files={**manifest.files, "weights": entry})
-    write_json(folder / "manifest.json", sealed(grown.as_json()))
+    write_sealed(folder / "manifest.json", grown.as_json())
     return path
 
 
