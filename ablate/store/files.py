@@ -14,7 +14,7 @@ from typing import Any
 from ablate.errors import SurroundingsError
 
 AT_ONCE_BYTES = 1 << 16
-"""Files up to this size are read whole to be hashed: a third of the time of a stream's buffer."""
+"""Files up to this size are read whole to be hashed; also how much is read at once."""
 REMEDIES = {
     errno.ENOSPC: "the disk is full. Free some space and run the same command again.",
     errno.EDQUOT: "the disk quota is used up. Free some space and run the same command again.",
@@ -93,8 +93,7 @@ def read_sealed(path: Path | str) -> Any:
     A file without a seal, such as one of an earlier version, is read as it is.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
-            text, seal, digest = file.read().rpartition(SEAL)
+        text, seal, digest = _content(path).rpartition(SEAL)
         if not seal:
             return json.loads(digest)
         text += b"}"
@@ -104,12 +103,29 @@ def read_sealed(path: Path | str) -> Any:
         return None
 
 
-def sha256(path: Path | str) -> str:
+def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size <= AT_ONCE_BYTES:
-            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(path: str, size: int) -> str:
+    """Return what `sha256` does of a file of a known size; small ones take a third of the time."""
+    if size > AT_ONCE_BYTES:
+        return sha256(Path(path))
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: Path | str) -> bytes:
+    """Return a file's bytes by bare system calls: for very many small files, half of the time."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = [os.read(descriptor, AT_ONCE_BYTES)]
+        while parts[-1]:
+            parts.append(os.read(descriptor, AT_ONCE_BYTES))
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -143,7 +159,7 @@ def tree_files(folder: Path) -> dict[str, Path]:
     return {name: Path(place) for name, place in tree_places(folder).items()}
 
 
-def tree_places(folder: Path) -> dict[str, str]:
+def tree_places(folder: Path | str) -> dict[str, str]:
     """Return what `tree_files` does as plain text: for very many folders, paths cost too much."""
     found: dict[str, str] = {}
     pending = [("", os.fspath(folder))]

@@ -43,6 +43,7 @@ class Store:
     def __init__(self, root: Path | str) -> None:
         """Name the folder; `create` makes it."""
         self.root = Path(root).absolute()
+        self._artifacts = str(self.root / "artifacts")
 
     def create(self) -> None:
         """Make the folders.
@@ -64,7 +65,7 @@ class Store:
 
     def artifact(self, stage: str, fingerprint: str) -> Path:
         """Return the folder of an artifact, committed or not."""
-        return Path(self.root, "artifacts", in_store(stage), in_store(fingerprint))
+        return Path(self._artifacts, in_store(stage), in_store(fingerprint))
 
     def has(self, stage: str, fingerprint: str, *, hashes: bool = False) -> bool:
         """Tell whether an artifact is committed and every file has its size (and content)."""
@@ -84,7 +85,8 @@ class Store:
         Contents are compared up to `ALWAYS_HASHED_BYTES`, beyond that only with ``hashes``.
         A damaged artifact is a lost cache: it costs a recompute, never a wrong number.
         """
-        folder = self.artifact(stage, fingerprint)
+        # As text: of ten thousand artifacts the paths alone would take a fifth of the time.
+        folder = f"{self._artifacts}/{in_store(stage)}/{in_store(fingerprint)}"
         try:
             is_link = stat.S_ISLNK(os.lstat(folder).st_mode)
         except OSError:
@@ -98,7 +100,7 @@ class Store:
         if problem is None:
             return manifest
         logger.warning("artifact %s-%s is damaged (%s); recomputing", stage, fingerprint, problem)
-        self.discard(folder, why=f"damaged: {problem}")
+        self.discard(Path(folder), why=f"damaged: {problem}")
         return None
 
     def discard(self, folder: Path, *, why: str = "") -> None:

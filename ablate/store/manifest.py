@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablate.store.files import read_sealed, sha256, tree_places
+from ablate.store.files import read_sealed, sha256_of, tree_places
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -95,12 +95,12 @@ def is_inside(name: str) -> bool:
     return bool(parts) and ".." not in parts and not name.startswith("/") and "\0" not in name
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path | str) -> Manifest | None:
     """Return the manifest in ``folder``; None where it is missing, unreadable or was changed."""
     return manifest_from(read_sealed(os.path.join(folder, MANIFEST)))
 
 
-def damage(folder: Path, files: Mapping[str, FileEntry], *, hashes: bool) -> str | None:
+def damage(folder: Path | str, files: Mapping[str, FileEntry], *, hashes: bool) -> str | None:
     """Say the first difference between ``folder`` and ``files``; None where there is none.
 
     Sizes are always compared, contents only with ``hashes``. A manifest in the folder is no
@@ -117,6 +117,6 @@ def damage(folder: Path, files: Mapping[str, FileEntry], *, hashes: bool) -> str
         size = os.stat(present[name]).st_size
         if size != entry.size:
             return f"{name}: {size} bytes instead of {entry.size}"
-        if hashes and sha256(present[name]) != entry.sha256:
+        if hashes and sha256_of(present[name], size) != entry.sha256:
             return f"{name}: other content than was written"
     return None
