@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
+from collections.abc import Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -24,6 +30,7 @@ def study_schema() -> dict[str, Any]:
     classes: list[type[Config]] = [Study, Seeds, Range, DatasetDefinition, *stages]
     _, found = models_json_schema([(cls, "validation") for cls in classes])
     definitions = found["$defs"]
+    _describe(definitions)
     schema: dict[str, Any] = definitions.pop("Study")
     definitions["Overrides"] = _overrides(definitions)
     overrides = {"$ref": "#/$defs/Overrides"}
@@ -58,6 +65,32 @@ def study_schema() -> dict[str, Any]:
     schema["$defs"] = definitions
     schema["title"] = "An ablate study"
     return schema
+
+
+def _describe(definitions: Mapping[str, Any]) -> None:
+    """Give every property the docstring of its field."""
+    pending: list[type[Config]] = [Config]
+    while pending:
+        cls = pending.pop()
+        pending += cls.__subclasses__()
+        properties = definitions.get(cls.__name__, {}).get("properties", {})
+        for base in cls.__mro__[: cls.__mro__.index(Config)]:
+            for name, text in _docstrings(base).items():
+                if name in properties:
+                    properties[name].setdefault("description", text)
+
+
+@cache
+def _docstrings(cls: type) -> dict[str, str]:
+    """Return the string below each field of a class, as its source has it."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(node, ast.ClassDef)
+    found = {}
+    for field, below in pairwise(node.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                found[field.target.id] = inspect.cleandoc(str(below.value.value))
+    return found
 
 
 def _overrides(definitions: dict[str, Any]) -> dict[str, Any]:
