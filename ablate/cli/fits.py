@@ -13,7 +13,7 @@ from ablate.cli.output import counted, duration
 from ablate.cli.where import Where, cell_levels
 from ablate.plan.baseline import baseline_cells
 from ablate.plan.estimate import Estimator
-from ablate.plan.fitting import Fit, Limits, fit, paired_order
+from ablate.plan.fitting import Fit, Limits, fit, whole_order
 
 SHOWN = 6
 """Cells of a seed that are named."""
@@ -92,7 +92,7 @@ def what_fits(
     plan = opened.plan
     baselines = baseline_cells(opened.loaded.study, plan.cells)
     levels = cell_levels(first, baselines)
-    runs = [*plan.trials, *paired_order(plan.runs, baselines, levels=levels)]
+    runs = whole_order(plan, baselines, levels=levels)
     seconds = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
     slots = place.slots(plan.jobs)
     left = None if place.until is None else max(0.0, place.until - time.time())

@@ -32,7 +32,7 @@ from ablate.plan.baseline import baseline_cells
 from ablate.plan.build import Plan, Run
 from ablate.plan.estimate import Estimator
 from ablate.plan.evaluating import defines_tasks
-from ablate.plan.fitting import job_levels, paired_order
+from ablate.plan.fitting import job_levels, whole_order
 from ablate.plan.job import Job
 from ablate.plan.record import RUNS, plan_document
 from ablate.store.declarations import declare
@@ -116,7 +116,7 @@ def _run(
     hook = session.listener(opened.plan, store)
     tracking = Tracking(opened.plan, store.root, trackers(args))
     levels = cell_levels(args.priority, baseline_cells(opened.loaded.study, opened.plan.cells))
-    priorities = job_levels(opened.plan.runs, levels)
+    priorities = job_levels(opened.plan, levels)
     wanted = CompleteRuns(_in_order(opened.plan, opened, levels), estimator, devices=place.devices)
     folder = store.study(opened.plan.study)
 
@@ -136,7 +136,7 @@ def _run(
         tracking.extend(plan)
         session.extend(plan)
         wanted.runs = _in_order(plan, opened, levels)
-        priorities.update(job_levels(plan.runs, levels))
+        priorities.update(job_levels(plan, levels))
 
     growing = growing_of(opened, store, grew)
     engine = open_remote(place.place, folder, slots=args.slots, network=args.network)
@@ -187,9 +187,8 @@ def _local(place: Where, slots: int, *, network: bool) -> LocalOptions:
 
 
 def _in_order(plan: Plan, opened: OpenStudy, levels: Mapping[str, int]) -> list[Run]:
-    """Return runs in the order in which a deadline takes them: trials before what they choose."""
-    baselines = baseline_cells(opened.loaded.study, plan.cells)
-    return [*plan.trials, *paired_order(plan.runs, baselines, levels=levels)]
+    """Return runs in the order in which a deadline takes them."""
+    return whole_order(plan, baseline_cells(opened.loaded.study, plan.cells), levels=levels)
 
 
 def _print_outcome(outcome: Outcome) -> None:

@@ -44,7 +44,10 @@ class Jobs:
         self.stages = {job.fingerprint: job.stage for job in plan.jobs}
         self._inputs = {job.fingerprint: tuple(job.inputs.values()) for job in plan.jobs}
         self._roles: dict[str, dict[str, set[str]]] = {}
+        self._trials: dict[str, dict[str, None]] = {}
         for run in plan.runs:
+            if run.arm is not None:
+                self._trials.setdefault(run.arm, {})[run.cell] = None
             for role, fingerprint in run.jobs.items():
                 roles = self._roles.setdefault(run.cell, {})
                 roles.setdefault(role, set()).add(fingerprint)
@@ -66,10 +69,10 @@ class Jobs:
         """Return the jobs meant by cells, ``CELL/STAGE`` and fingerprints.
 
         A cell stands for the jobs that only the named cells need, with ``with_shared`` for all
-        that it needs. Who names a fingerprint means that very job. Raises StudyError for a name
-        that is none.
+        that it needs, its trials' jobs among them. Who names a fingerprint means that very job.
+        Raises StudyError for a name that is none.
         """
-        wanted = list(words)
+        wanted = [name for word in words for name in self._with_trials(word)]
         cells = {self._cell(word) for word in wanted} - {None}
         others = {cell: needed for cell, needed in self.cells.items() if cell not in cells}
         found: set[str] = set()
@@ -90,6 +93,11 @@ class Jobs:
             tuple(job for job in order if job in found),
             {job: shared[job] for job in order if job in shared and job not in found},
         )
+
+    def _with_trials(self, word: str) -> list[str]:
+        """Return a word and the trials of the cell that it names, alone while nothing is chosen."""
+        trials = self._trials.get(word, {})
+        return [*([word] if word in self.cells or not trials else []), *trials]
 
     def _cell(self, word: str) -> str | None:
         """Return the cell that a word names with or without a stage; None for another name."""

@@ -34,6 +34,8 @@ class RecordedRun(BaseModel):
     """What is read of a run in `RUNS`."""
 
     cell: str
+    arm: str | None = None
+    """Of a trial: the cell that it tunes."""
     seed: int = 0
     jobs: dict[str, str]
 

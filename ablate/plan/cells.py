@@ -55,6 +55,8 @@ class Cell:
     """Whether it stands beside the design, so that no level of a factor stands behind it."""
     results: tuple[ImportedConfig, ...] = ()
     """What an imported cell reads, one a seed."""
+    arm: str | None = None
+    """Name of the cell that is tuned by this one, a trial; None where it is no trial."""
 
 
 def expand(study: LoadedStudy | Study) -> list[Cell]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablate.plan.build import Run
+from ablate.plan.build import Plan, Run
 from ablate.plan.estimate import wall_seconds
 from ablate.plan.job import Job
 
@@ -64,14 +64,32 @@ def paired_order(
     return list(ordered.values())
 
 
-def job_levels(runs: Iterable[Run], levels: Mapping[str, int]) -> dict[str, int]:
-    """Return the priority of each job by those of its cells; a shared job has the highest."""
+def whole_order(
+    plan: Plan, baselines: Mapping[str, str], *, levels: Mapping[str, int]
+) -> list[Run]:
+    """Return a plan's runs in the order in which a deadline takes them.
+
+    Trials stand before what they choose, those of cells with a higher priority first.
+    """
+    trials = sorted(plan.trials, key=lambda run: -_level(run, levels))
+    return [*trials, *paired_order(plan.runs, baselines, levels=levels)]
+
+
+def job_levels(plan: Plan, levels: Mapping[str, int]) -> dict[str, int]:
+    """Return the priority of each job by those of its cells; a shared job has the highest.
+
+    The trials of a cell have the cell's.
+    """
     found: dict[str, int] = {}
-    for run in runs:
-        level = levels.get(run.cell.name, 0)
+    for run in plan.every_run:
+        level = _level(run, levels)
         for job in run.jobs.values():
             found[job.fingerprint] = max(level, found.get(job.fingerprint, level))
     return {name: level for name, level in found.items() if level}
+
+
+def _level(run: Run, levels: Mapping[str, int]) -> int:
+    return levels.get(run.cell.arm or run.cell.name, 0)
 
 
 def fit(

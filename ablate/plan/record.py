@@ -21,6 +21,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "runs": [
             {
                 "cell": run.cell.name,
+                "arm": run.cell.arm,
                 "seed": run.seed,
                 "levels": dict(run.cell.levels),
                 "jobs": {role: job.fingerprint for role, job in run.jobs.items()},

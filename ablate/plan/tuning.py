@@ -168,7 +168,7 @@ class Tuning:
         last = rung == rung_count(self.tune) - 1
         name = f"{arm.cell.name}, trial {number}" + ("" if last else f", rung {rung + 1}")
         overrides = trial_overrides(self.tune, dict(arm.cell.overrides), values, rung)
-        cell = replace(arm.cell, name=name, overrides=overrides, recipe=recipe)
+        cell = replace(arm.cell, name=name, overrides=overrides, recipe=recipe, arm=arm.cell.name)
         return tuple(self._run(cell, FIRST_TRIAL_SEED + k) for k in range(self.tune.seeds))
 
     def _run(self, cell: Cell, seed: int) -> Run:

@@ -46,6 +46,21 @@ def test_naming_every_cell_that_shares_a_job_means_that_job_too(jobs: Jobs) -> N
     assert len(meant.jobs) == 7 and not meant.shared
 
 
+def test_a_cell_that_is_tuned_stands_for_its_trials_also_before_it_has_runs() -> None:
+    plan = [job("aa11", "sft"), job("bb22", "policy", model="aa11"), job("cc33", "policy")]
+    trials = [
+        RecordedRun(cell="dpo, trial 0", arm="dpo", jobs={"policy": "bb22"}),
+        RecordedRun(cell="dpo, trial 1", arm="dpo", jobs={"policy": "cc33"}),
+    ]
+    searched = Jobs("toy", Recorded(jobs=plan, runs=trials))
+    assert searched.meant(["dpo"]).jobs == ("aa11", "bb22", "cc33")
+    chosen = RecordedRun(cell="dpo", jobs={"sft": "aa11"})
+    found = Jobs("toy", Recorded(jobs=plan, runs=[*trials, chosen]))
+    assert found.meant(["dpo"]).jobs == ("aa11", "bb22", "cc33")
+    assert found.meant(["dpo, trial 1"]).jobs == ("cc33",)
+    assert found.meant(["dpo, trial 0"]).shared == {"aa11": ("dpo",)}
+
+
 def test_a_stage_of_a_cell_and_a_fingerprint_name_single_jobs(jobs: Jobs) -> None:
     assert jobs.meant(["dpo/policy"]).jobs == ("dd44",)
     assert jobs.meant(["dpo/sft"]).shared == {"bb22": ("ppo, large",)}

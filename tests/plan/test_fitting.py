@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ablate.plan.build import Run, plan_study
+from ablate.plan.build import Plan, Run, plan_study
 from ablate.plan.fitting import Fit, Limits, fit, job_levels, paired_order
 from ablate.plan.job import Job
 from ablate.spec.load import study_from_text
@@ -17,8 +17,12 @@ grid: {dataset: [human-noisy], algorithm: [dpo, ipo]}
 """
 
 
+def plan() -> Plan:
+    return plan_study(study_from_text(STUDY))
+
+
 def runs() -> list[Run]:
-    return list(plan_study(study_from_text(STUDY)).runs)
+    return list(plan().runs)
 
 
 def names(found: list[Run] | tuple[Run, ...]) -> list[tuple[int, str]]:
@@ -96,10 +100,10 @@ def test_a_job_has_the_highest_priority_of_its_cells() -> None:
     """Both cells share data and reference; only what one of them has alone is lowered or raised."""
     found = {run.cell.name: run for run in runs() if run.seed == 0}
     dpo, ipo = found["human-noisy, dpo"].jobs, found["human-noisy, ipo"].jobs
-    raised = job_levels(runs(), {"human-noisy, dpo": 2})
+    raised = job_levels(plan(), {"human-noisy, dpo": 2})
     assert raised[dpo["policy"].fingerprint] == raised[dpo["preferences"].fingerprint] == 2
     assert ipo["policy"].fingerprint not in raised
-    lowered = job_levels(runs(), {"human-noisy, dpo": -1})
+    lowered = job_levels(plan(), {"human-noisy, dpo": -1})
     assert lowered[dpo["policy"].fingerprint] == -1
     assert dpo["preferences"].fingerprint not in lowered
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 from ablate.plan.build import Plan, plan_study
+from ablate.plan.fitting import job_levels, whole_order
 from ablate.plan.job import Job
 from ablate.plan.searching import Score
 from ablate.plan.tuning import FIRST_TRIAL_SEED, ReadJob, Tuning
@@ -66,6 +67,16 @@ def test_before_anything_ran_there_are_rows_and_a_round_of_every_arm() -> None:
     names = [run.cell.name for run in plan.trials]
     assert names == [f"{arm}, trial {n}" for n in range(4) for arm in ("dpo", "simpo")]
     assert [cell.name for cell in plan.cells] == ["sft", "dpo", "simpo"]
+
+
+def test_a_cells_priority_is_its_trials_too_and_puts_them_first() -> None:
+    plan = grown(tuning(), most=1)
+    levels = job_levels(plan, {"simpo": 1})
+    for run in plan.trials:
+        assert levels.get(run.jobs["policy"].fingerprint, 0) == (run.cell.arm == "simpo")
+    order = [run.cell.name for run in whole_order(plan, {}, levels={"simpo": 1})]
+    arms = [f"{arm}, trial {n}" for arm in ("simpo", "dpo") for n in range(4)]
+    assert order == [*arms, "sft", "sft"]
 
 
 def test_trials_are_evaluated_on_validation_and_results_on_test_under_other_seeds() -> None:
