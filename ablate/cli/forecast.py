@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ablate.cli.stored import Recorded
 from ablate.store.files import read_json, write_json
@@ -48,10 +48,22 @@ def seconds_left(expected: float, pace: Pace) -> float:
     return weight * own + (1.0 - weight) * by_expectation
 
 
-def write_forecast(store: Store, study: str, expected: Mapping[str, float], *, slots: int) -> None:
+@dataclass(frozen=True)
+class Ahead:
+    """What a study that tunes is expected to ask for beyond its plan of the moment."""
+
+    jobs: int = 0
+    runs: int = 0
+    seconds: float = 0.0
+    """Of all those jobs, one after the other."""
+
+
+def write_forecast(
+    store: Store, study: str, expected: Mapping[str, float], *, slots: int, ahead: Ahead
+) -> None:
     """Write down the seconds expected of each job, for who watches; the study is held."""
     seconds = {name: round(value, 3) for name, value in expected.items()}
-    record = {"schema": 1, "slots": slots, "seconds": seconds}
+    record = {"schema": 1, "slots": slots, "seconds": seconds, "ahead": asdict(ahead)}
     write_json(store.study(study) / FORECAST, record, durable=False)
 
 
@@ -64,6 +76,7 @@ class Forecast:
         record = record if isinstance(record, dict) else {}
         self._expected: dict[str, float] = dict(record.get("seconds") or {})
         self.slots = max(1, int(record.get("slots") or 1))
+        self.ahead = Ahead(**(record.get("ahead") or {}))
         self._alike = {job.fingerprint: (job.stage, job.kind, job.model) for job in plan.jobs}
         self._plan = plan
         self._ratios: dict[tuple[str, str, str], float] = {}
@@ -93,4 +106,5 @@ class Forecast:
             if job.fingerprint in remaining:
                 before = (chains.get(name, 0.0) for name in job.inputs.values())
                 chains[job.fingerprint] = remaining[job.fingerprint] + max(before, default=0.0)
-        return max(sum(remaining.values()) / slots, max(chains.values(), default=0.0))
+        work = sum(remaining.values()) + self.ahead.seconds
+        return max(work / slots, max(chains.values(), default=0.0))

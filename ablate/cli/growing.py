@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from ablate.cli.forecast import Ahead, write_forecast
 from ablate.cli.opening import OpenStudy
 from ablate.cli.output import counted
 from ablate.execution.book import JobState
@@ -13,6 +14,7 @@ from ablate.execution.failures import Failure, FailureClass
 from ablate.execution.options import RunOptions
 from ablate.execution.tuning import TuningGrowth
 from ablate.plan.build import Plan, is_tuned
+from ablate.plan.estimate import Estimator
 from ablate.plan.job import Job
 from ablate.plan.summary import PlanSummary
 from ablate.plan.trials import rung_count
@@ -117,6 +119,25 @@ def whole(opened: OpenStudy, store: Store | None = None) -> OpenStudy:
     if store is not None:
         _, tuning = tuned_plan(opened.loaded, opened.plan, store, reasons={})
     return replace(opened, plan=tuning.prospect())
+
+
+def expected_plan(opened: OpenStudy, store: Store, plan: Plan) -> Plan:
+    """Return ``plan``, a study's as it has grown, at the size that it is expected to have.
+
+    Of looks nothing is expected: whether there is a next one is what they are for.
+    """
+    if opened.loaded.study.tune is None:
+        return plan
+    return max(whole(opened, store).plan, plan, key=lambda found: len(found.every_run))
+
+
+def foretell(store: Store, plan: Plan, coming: Plan, estimator: Estimator, *, slots: int) -> None:
+    """Write down what a plan's jobs are expected to take, and what will come besides."""
+    known = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
+    unknown = [job for job in coming.jobs if job.fingerprint not in known]
+    seconds = sum(estimator.job(job).seconds for job in unknown)
+    ahead = Ahead(len(unknown), len(coming.every_run) - len(plan.every_run), seconds)
+    write_forecast(store, plan.study, known, slots=slots, ahead=ahead)
 
 
 def fuse_of(opened: OpenStudy) -> int:

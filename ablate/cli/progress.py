@@ -49,7 +49,10 @@ class Progress(Listener):
         slots: int,
         stream: TextIO = sys.stderr,
     ) -> None:
-        """Start with what is known of earlier jobs' costs; ``estimator`` learns from new ones."""
+        """Start with what is known of earlier jobs' costs; ``estimator`` learns from new ones.
+
+        A ``plan`` that will grow is one of the size that the whole will have.
+        """
         self._plan, self._estimator, self._slots, self._stream = plan, estimator, slots, stream
         self._live = use_colour(stream)
         self._done: set[str] = set()
@@ -148,12 +151,9 @@ class Progress(Listener):
 
     def line(self) -> str:
         """Return jobs, cells, what runs, and the time left."""
-        runs = [
-            {job.fingerprint for job in run.jobs.values()} <= self._done for run in self._plan.runs
-        ]
-        complete = Counter(
-            run.cell.name for run, done in zip(self._plan.runs, runs, strict=True) if done
-        )
+        every = self._plan.every_run
+        runs = [{job.fingerprint for job in run.jobs.values()} <= self._done for run in every]
+        complete = Counter(run.cell.name for run, done in zip(every, runs, strict=True) if done)
         wanted = Counter(run.cell.name for run in self._plan.runs)
         state = "" if self._state == "running" else f"{self._state} · "
         cells = sum(complete[name] == count for name, count in wanted.items())

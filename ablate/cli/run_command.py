@@ -10,8 +10,16 @@ from pathlib import Path
 
 from ablate.cli.codes import INTERRUPTED
 from ablate.cli.detach import Session, detach
-from ablate.cli.forecast import write_forecast
-from ablate.cli.growing import Growing, as_grown, fuse_of, growing_of, standing_trials, whole
+from ablate.cli.growing import (
+    Growing,
+    as_grown,
+    expected_plan,
+    foretell,
+    fuse_of,
+    growing_of,
+    standing_trials,
+    whole,
+)
 from ablate.cli.needs import check_needs
 from ablate.cli.opening import OpenStudy, history, open_study
 from ablate.cli.output import counted, duration, print_json
@@ -121,10 +129,10 @@ def _run(
     folder = store.study(opened.plan.study)
 
     def write_down(plan: Plan) -> None:
-        expected = {job.fingerprint: estimator.job(job).seconds for job in plan.jobs}
+        progress.extend(coming := expected_plan(opened, store, plan))
         with surroundings(folder):
             _record(plan, folder, args)
-            write_forecast(store, plan.study, expected, slots=slots)
+            foretell(store, plan, coming, estimator, slots=slots)
 
     def begin() -> None:
         write_down((known := as_grown(opened, store)).plan)
@@ -132,7 +140,6 @@ def _run(
 
     def grew(plan: Plan) -> None:
         write_down(plan)
-        progress.extend(plan)
         tracking.extend(plan)
         session.extend(plan)
         wanted.runs = _in_order(plan, opened, levels)

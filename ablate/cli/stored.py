@@ -45,6 +45,8 @@ class Recorded(BaseModel):
 
     jobs: list[RecordedJob]
     runs: list[RecordedRun]
+    cells: list[str] = []
+    """Also those that have no run yet."""
 
 
 def open_store(args: argparse.Namespace) -> Store:

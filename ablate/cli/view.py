@@ -80,11 +80,14 @@ def summary(view: View) -> str:
     done = view.detail.took.keys()
     runs = Counter(run.cell for run in view.plan.runs)
     complete = Counter(run.cell for run in view.plan.runs if done >= set(run.jobs.values()))
-    cells = sum(complete[cell] == count for cell, count in runs.items())
-    total = len(view.plan.jobs) or sum(_count(row) for row in view.status.stages)
+    ahead = view.forecast.ahead
+    names = {run.cell for run in view.plan.runs if run.arm is None} | set(view.plan.cells)
+    cells = sum(0 < runs[name] == complete[name] for name in names)
+    total = ahead.jobs + (len(view.plan.jobs) or sum(_count(row) for row in view.status.stages))
     text = (
-        f"{len(done)}/{total} jobs · {sum(complete.values())}/{len(view.plan.runs)} runs · "
-        f"{cells}/{len(runs)} cells"
+        f"{len(done)}/{total} jobs · "
+        f"{sum(complete.values())}/{len(view.plan.runs) + ahead.runs} runs · "
+        f"{cells}/{len(names)} cells"
     )
     if view.status.failed:
         text += f" · {len(view.status.failed)} failed"

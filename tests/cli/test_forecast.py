@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.forecast import Forecast, Pace, seconds_left, write_forecast
+from ablate.cli.forecast import Ahead, Forecast, Pace, seconds_left, write_forecast
 from ablate.cli.stored import Recorded, RecordedJob
 from ablate.store.layout import Store
 
@@ -32,11 +32,15 @@ def test_a_job_that_goes_on_from_a_checkpoint_is_not_taken_for_a_fast_one() -> N
 
 @pytest.fixture
 def forecast(tmp_path: Path) -> Forecast:
+    return made(tmp_path, Ahead())
+
+
+def made(tmp_path: Path, ahead: Ahead) -> Forecast:
     """Three jobs in a chain and one alone, each expected to take 10 seconds."""
     store = Store(tmp_path)
     store.study("toy").mkdir(parents=True)
     names = ["a", "b", "c", "d"]
-    write_forecast(store, "toy", dict.fromkeys(names, 10.0), slots=2)
+    write_forecast(store, "toy", dict.fromkeys(names, 10.0), slots=2, ahead=ahead)
     jobs = [
         RecordedJob(stage="sft", fingerprint=name, kind="sft", size=1.0, model="", inputs=inputs)
         for name, inputs in zip(names, [{}, {"x": "a"}, {"x": "b"}, {}], strict=True)
@@ -49,6 +53,12 @@ def test_the_rest_takes_as_long_as_its_longest_chain_or_its_work(forecast: Forec
     assert forecast.left(remaining, slots=2) == 30.0  # the chain; the work is 40 / 2
     assert forecast.left(remaining, slots=1) == 40.0
     assert forecast.left({}, slots=1) == 0.0
+
+
+def test_what_a_search_will_ask_for_counts_before_it_is_asked_for(tmp_path: Path) -> None:
+    found = made(tmp_path, Ahead(jobs=6, runs=2, seconds=60.0))
+    assert (found.ahead.jobs, found.ahead.runs) == (6, 2)
+    assert found.left({"d": 10.0}, slots=2) == 35.0
 
 
 def test_jobs_that_ended_correct_what_is_expected_of_their_kind(forecast: Forecast) -> None:

@@ -7,11 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.growing import Growing, as_grown, fuse_of, pieces_of, whole
+from ablate.cli.forecast import Forecast
+from ablate.cli.growing import (
+    Growing,
+    as_grown,
+    expected_plan,
+    foretell,
+    fuse_of,
+    pieces_of,
+    whole,
+)
 from ablate.cli.main import main
 from ablate.cli.opening import open_study
+from ablate.cli.progress import Progress
+from ablate.cli.stored import Recorded
 from ablate.execution.tuning import TuningGrowth
 from ablate.plan.build import Plan
+from ablate.plan.estimate import Estimator
 from ablate.plan.record import plan_document
 from ablate.store.layout import Store
 
@@ -91,3 +103,19 @@ def test_whoever_watches_is_told_once_of_a_plan_that_grew(study: Path, tmp_path:
     assert len(told) == 1 and len(told[0].trials) == 8  # A round of four for each of two arms.
     runs = plan_document(growing.plan)["runs"]
     assert {"cell": "dpo, trial 0", "seed": 1000} == {k: runs[0][k] for k in ("cell", "seed")}
+
+
+def test_counts_and_time_left_are_those_of_the_whole_search(study: Path, tmp_path: Path) -> None:
+    opened, store = open_study(str(study), []), Store(tmp_path / "store")
+    growing = Growing(opened.plan, pieces_of(opened, store), lambda plan: None)
+    growing({})
+    coming, estimator = expected_plan(opened, store, growing.plan), Estimator([])
+    # Two arms of six trials, then three cells of two seeds.
+    assert "/18 runs · 0/3 cells" in Progress(coming, estimator, slots=2).line()
+    store.study("tuned").mkdir(parents=True)
+    foretell(store, growing.plan, coming, estimator, slots=2)
+    found = Forecast(store, "tuned", Recorded(jobs=[], runs=[]))
+    # Known are a round of four for each arm and the baseline's two seeds.
+    assert found.ahead.runs == 18 - 10
+    assert found.ahead.jobs == len(coming.jobs) - len(growing.plan.jobs) > 8
+    assert found.left({}, slots=2) == pytest.approx(found.ahead.seconds / 2)
