@@ -73,9 +73,14 @@ def _run_whole(args: argparse.Namespace, session: Session) -> int:
         outcome = _run(opened, store, args, place=place, session=session)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
         _print_outcome(outcome)
+    lacking = dict(as_grown(opened, store).plan.pending) if outcome.complete else {}
+    for cell, reason in lacking.items():
+        print(f"no results of {cell!r}: {reason}", file=sys.stderr)
+    complete = outcome.complete and not lacking
     document = {
         "study": opened.plan.study,
-        "complete": outcome.complete,
+        "complete": complete,
+        "without_results": lacking,
         "stopped": outcome.stopped,
         "jobs": {state.value: outcome.count(state) for state in JobState},
         "failures": {key: asdict(failure) for key, failure in outcome.failures.items()},
@@ -88,9 +93,9 @@ def _run_whole(args: argparse.Namespace, session: Session) -> int:
         print_json(document)
     elif report:
         print(f"report: {report}")
-    if outcome.complete:
+    if complete:
         return 0
-    return FAILED_JOBS if outcome.failures else INTERRUPTED
+    return FAILED_JOBS if outcome.failures or lacking else INTERRUPTED
 
 
 def _declare(opened: OpenStudy, store: Store, folder: Path) -> None:

@@ -119,3 +119,28 @@ def test_counts_and_time_left_are_those_of_the_whole_search(study: Path, tmp_pat
     assert found.ahead.runs == 18 - 10
     assert found.ahead.jobs == len(coming.jobs) - len(growing.plan.jobs) > 8
     assert found.left({}, slots=2) == pytest.approx(found.ahead.seconds / 2)
+
+
+CLASH = """\
+study: clash
+base: {model: tiny-instruct, dataset: ai-fine}
+grid: {algorithm: [ppo]}
+tune:
+  trials: 1
+  seed: 18
+  search: {ppo.batch_size: [4, 8, 16], ppo.rollouts_per_step: [8, 16, 32]}
+"""
+
+
+def test_an_arm_of_which_no_trial_has_a_value_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This seed draws minibatches of 16 of 8 rollouts, so there is no job that could fail."""
+    monkeypatch.chdir(tmp_path)
+    Path("clash.yaml").write_text(CLASH)
+    assert main(["run", "clash.yaml", "--no-report", "--no-tracking", "--json"]) == 4
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert not found["complete"] and not found["failures"]
+    assert found["without_results"] == {"ppo": "failed: none of 1 trials has a value"}
+    assert "no results of 'ppo': failed: none of 1 trials has a value" in said.err
