@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -42,13 +43,24 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Module:
-    """A source file of the package, parsed once."""
+    """A source file of the package, parsed when a test asks for it, once.
+
+    Every process that collects tests makes all of them; reading them then took four seconds each.
+    """
 
     name: str
     """Dotted name."""
     path: Path
-    text: str
-    tree: ast.Module
+
+    @cached_property
+    def text(self) -> str:
+        """The source."""
+        return self.path.read_text(encoding="utf-8")
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The source, parsed."""
+        return ast.parse(self.text)
 
     @property
     def part(self) -> str:
@@ -71,12 +83,8 @@ def dotted_name(path: Path) -> str:
     return ".".join(pieces[:-1] if pieces[-1] == "__init__" else pieces)
 
 
-def parse(path: Path) -> Module:
-    text = path.read_text(encoding="utf-8")
-    return Module(dotted_name(path), path, text, ast.parse(text))
-
-
-MODULES = {module.name: module for module in map(parse, sorted(PACKAGE.rglob("*.py")))}
+FOUND = (Module(dotted_name(path), path) for path in sorted(PACKAGE.rglob("*.py")))
+MODULES = {module.name: module for module in FOUND}
 
 
 def our_imports(module: Module, root: ast.AST) -> set[str]:
