@@ -371,7 +371,7 @@ class Controller:
         skipped = self._book.fail(job, failure)
         self._grown = True
         text = f"{failure.kind}: {failure.message}"
-        logger.warning("job %s-%s: failed, %s", job.stage, job.fingerprint, text)
+        logger.info("job %s-%s: failed, %s", job.stage, job.fingerprint, text)
         self.listener.job_failed(job, failure, attempt=attempt, retried=False)
         for reader in skipped:
             self.listener.job_skipped(reader, self._book.skipped[reader.fingerprint])
