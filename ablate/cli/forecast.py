@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from ablate.cli.stored import Recorded
 from ablate.store.files import read_json, write_json
@@ -76,7 +77,10 @@ class Forecast:
         record = record if isinstance(record, dict) else {}
         self._expected: dict[str, float] = dict(record.get("seconds") or {})
         self.slots = max(1, int(record.get("slots") or 1))
-        self.ahead = Ahead(**(record.get("ahead") or {}))
+        ahead = record.get("ahead")
+        numbers = ahead if isinstance(ahead, dict) else {}
+        jobs, runs, seconds = (_number(numbers.get(field.name)) for field in fields(Ahead))
+        self.ahead = Ahead(int(jobs), int(runs), seconds)
         self._alike = {job.fingerprint: (job.stage, job.kind, job.model) for job in plan.jobs}
         self._plan = plan
         self._ratios: dict[tuple[str, str, str], float] = {}
@@ -108,3 +112,7 @@ class Forecast:
                 chains[job.fingerprint] = remaining[job.fingerprint] + max(before, default=0.0)
         work = sum(remaining.values()) + self.ahead.seconds
         return max(work / slots, max(chains.values(), default=0.0))
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) and math.isfinite(value) else 0.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.forecast import Ahead, Forecast, Pace, seconds_left, write_forecast
+from ablate.cli.forecast import FORECAST, Ahead, Forecast, Pace, seconds_left, write_forecast
 from ablate.cli.stored import Recorded, RecordedJob
 from ablate.store.layout import Store
 
@@ -66,3 +66,11 @@ def test_jobs_that_ended_correct_what_is_expected_of_their_kind(forecast: Foreca
     # `a` took three times as long as expected; what was cached took its time elsewhere.
     assert forecast.seconds("b") == 30.0
     assert math.isnan(forecast.seconds("unknown"))
+
+
+@pytest.mark.parametrize("ahead", ["[1]", '"x"', '{"jobs": "many", "of": 3}', "null"])
+def test_a_damaged_forecast_foretells_nothing(tmp_path: Path, ahead: str) -> None:
+    made(tmp_path, Ahead(jobs=6, runs=2, seconds=60.0))
+    path = tmp_path / "studies" / "toy" / FORECAST
+    path.write_text(f'{{"schema": 1, "slots": 2, "seconds": {{}}, "ahead": {ahead}}}')
+    assert Forecast(Store(tmp_path), "toy", Recorded(jobs=[], runs=[])).ahead == Ahead()
