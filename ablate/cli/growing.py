@@ -33,6 +33,10 @@ class Growth(Protocol):
         """Return the plan with what is needed now, of which nothing is taken away."""
         ...
 
+    def expected(self, plan: Plan) -> Plan:
+        """Return the plan at the size that it will have, as far as that can be told."""
+        ...
+
 
 class Growing:
     """What `RunOptions.grow` calls: every piece adds to what the piece before it returned."""
@@ -48,10 +52,17 @@ class Growing:
         plan = self._first
         for piece in self._pieces:
             plan = piece.grow(plan, states)
-        if _size(plan) != _size(self.plan):
-            self.plan = plan
+        more, self.plan = _size(plan) != _size(self.plan), plan
+        if more:
             self._grew(plan)
         return plan.jobs
+
+    def expected(self) -> Plan:
+        """Return the plan at the size that it will have, as far as that can be told."""
+        plan = self.plan
+        for piece in self._pieces:
+            plan = piece.expected(plan)
+        return plan
 
 
 def standing_trials(growing: Growing) -> Callable[[Job, Failure], bool]:
@@ -119,16 +130,6 @@ def whole(opened: OpenStudy, store: Store | None = None) -> OpenStudy:
     if store is not None:
         _, tuning = tuned_plan(opened.loaded, opened.plan, store, reasons={})
     return replace(opened, plan=tuning.prospect())
-
-
-def expected_plan(opened: OpenStudy, store: Store, plan: Plan) -> Plan:
-    """Return ``plan``, a study's as it has grown, at the size that it is expected to have.
-
-    Of looks nothing is expected: whether there is a next one is what they are for.
-    """
-    if opened.loaded.study.tune is None:
-        return plan
-    return max(whole(opened, store).plan, plan, key=lambda found: len(found.every_run))
 
 
 def foretell(store: Store, plan: Plan, coming: Plan, estimator: Estimator, *, slots: int) -> None:

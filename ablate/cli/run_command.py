@@ -13,7 +13,6 @@ from ablate.cli.detach import Session, detach
 from ablate.cli.growing import (
     Growing,
     as_grown,
-    expected_plan,
     foretell,
     fuse_of,
     growing_of,
@@ -70,10 +69,10 @@ def _run_whole(args: argparse.Namespace, session: Session) -> int:
     check_needs([e for e in evaluations if not store.has(e.stage, e.fingerprint)], args)
     store.create()
     with private():  # The tracking process inherits it; the report below is for others.
-        outcome = _run(opened, store, args, place=place, session=session)
+        outcome, pending = _run(opened, store, args, place=place, session=session)
     if not args.json:  # Before the report, which may fail: what happened is said in any case.
         _print_outcome(outcome)
-    lacking = dict(as_grown(opened, store).plan.pending) if outcome.complete else {}
+    lacking = dict(pending) if outcome.complete else {}
     for cell, reason in lacking.items():
         print(f"no results of {cell!r}: {reason}", file=sys.stderr)
     complete = outcome.complete and not lacking
@@ -123,7 +122,8 @@ def _report(opened: OpenStudy, store: Store, reports: str) -> str | None:
 
 def _run(
     opened: OpenStudy, store: Store, args: argparse.Namespace, *, place: Where, session: Session
-) -> Outcome:
+) -> tuple[Outcome, Mapping[str, str]]:
+    """Run the jobs; also say why cells that were to be tuned have no runs."""
     slots, estimator = place.slots(opened.plan.jobs), Estimator(history(store))
     progress = Progress(opened.plan, estimator, slots=slots, stream=sys.stderr)
     hook = session.listener(opened.plan, store)
@@ -133,18 +133,18 @@ def _run(
     wanted = CompleteRuns(_in_order(opened.plan, opened, levels), estimator, devices=place.devices)
     folder = store.study(opened.plan.study)
 
-    def write_down(plan: Plan) -> None:
-        progress.extend(coming := expected_plan(opened, store, plan))
+    def write_down(plan: Plan, coming: Plan) -> None:
+        progress.extend(coming)
         with surroundings(folder):
             _record(plan, folder, args)
             foretell(store, plan, coming, estimator, slots=slots)
 
     def begin() -> None:
-        write_down((known := as_grown(opened, store)).plan)
+        write_down((known := as_grown(opened, store)).plan, known.plan)
         _declare(known, store, folder)
 
     def grew(plan: Plan) -> None:
-        write_down(plan)
+        write_down(plan, growing.expected() if growing else plan)
         tracking.extend(plan)
         session.extend(plan)
         wanted.runs = _in_order(plan, opened, levels)
@@ -168,13 +168,14 @@ def _run(
         while_held=lambda: session.held(store, opened.plan.study, begin),
     )
     try:
-        return run_study(
+        outcome = run_study(
             opened.plan.jobs,
             store=store,
             study_name=opened.plan.study,
             options=options,
             listener=Guarded(progress, hook, *tracking.listeners),
         )
+        return outcome, growing.plan.pending if growing else {}
     finally:
         progress.close()
         tracking.close()

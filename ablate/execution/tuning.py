@@ -38,6 +38,10 @@ class TuningGrowth:
             self._tuning, self._failed = Tuning(self._loaded, self._first), set()
         return self._tuning.plan(lambda job: self._read(job, states))
 
+    def expected(self, plan: Plan) -> Plan:
+        """Return the plan with what the search has not asked for yet; for counts and costs."""
+        return max(self._tuning.prospect(), plan, key=lambda found: len(found.every_run))
+
     def jobs(self, states: Mapping[str, JobState]) -> Iterable[Job]:
         """Return every job that is needed now."""
         return self.grow(self._first, states).jobs

@@ -11,7 +11,6 @@ from ablate.cli.forecast import Forecast
 from ablate.cli.growing import (
     Growing,
     as_grown,
-    expected_plan,
     foretell,
     fuse_of,
     pieces_of,
@@ -109,7 +108,7 @@ def test_counts_and_time_left_are_those_of_the_whole_search(study: Path, tmp_pat
     opened, store = open_study(str(study), []), Store(tmp_path / "store")
     growing = Growing(opened.plan, pieces_of(opened, store), lambda plan: None)
     growing({})
-    coming, estimator = expected_plan(opened, store, growing.plan), Estimator([])
+    coming, estimator = growing.expected(), Estimator([])
     # Two arms of six trials, then three cells of two seeds.
     assert "/18 runs · 0/3 cells" in Progress(coming, estimator, slots=2).line()
     store.study("tuned").mkdir(parents=True)
